@@ -1,0 +1,62 @@
+/*
+ * Files and pipes. Input is read at random through a mapping: a regular file is
+ * mapped, anything else is spooled to an unlinked temporary file in $TMPDIR first.
+ * Output appears under its name only when it is complete.
+ */
+#ifndef MPQ_BASE_IO_H
+#define MPQ_BASE_IO_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes in memory that belong to a mapped file. */
+struct mpq_map {
+    const unsigned char *data;
+    uint64_t size;
+};
+
+/* Maps PATH read-only ("-" is standard input). A pipe is spooled. An empty file
+ * gives data = NULL and size 0. mpq_map_close ends it. */
+MPQ_MUST_CHECK int mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err);
+/* Maps what the descriptor FD holds from its start; FD stays the caller's. NAME is
+ * for messages. */
+MPQ_MUST_CHECK int mpq_map_fd(struct mpq_map *m, int fd, const char *name,
+                              struct mpq_err *err);
+void mpq_map_close(struct mpq_map *m);
+/* Tells the kernel that [offset, offset + size) will be read soon / is no longer
+ * needed, so that a model larger than memory does not crowd out the rest. */
+void mpq_map_drop(const struct mpq_map *m, uint64_t offset, uint64_t size);
+
+/* An unlinked temporary file in $TMPDIR (default /tmp): its descriptor, or -1. */
+MPQ_MUST_CHECK int mpq_tmp_open(struct mpq_err *err);
+/* All N bytes or an error; restarts after signals. NAME is for messages. */
+MPQ_MUST_CHECK int mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
+                                 struct mpq_err *err);
+
+struct mpq_out; /* an output under way: a file that is not there yet, or a pipe */
+
+/* PATH NULL or "-" is standard output. Otherwise PATH.XXXXXX is made beside it and
+ * renamed by mpq_out_close; mpq_out_free, or a signal, removes it. */
+MPQ_MUST_CHECK int mpq_out_open(struct mpq_out **out, const char *path,
+                                struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_out_write(struct mpq_out *out, const void *bytes, size_t n,
+                                 struct mpq_err *err);
+/* N zero bytes (padding). */
+MPQ_MUST_CHECK int mpq_out_zeros(struct mpq_out *out, uint64_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_out_flush(struct mpq_out *out, struct mpq_err *err);
+/* Bytes written so far. */
+uint64_t mpq_out_size(const struct mpq_out *out);
+/* Where a message should say the fault is: the path, or "standard output". */
+const char *mpq_out_name(const struct mpq_out *out);
+/* Is it a terminal? Binary output to one is refused by the tools. */
+int mpq_out_is_tty(const struct mpq_out *out);
+/* Flushes, syncs, renames. The only way to success; *out is freed in any case. */
+MPQ_MUST_CHECK int mpq_out_close(struct mpq_out *out, struct mpq_err *err);
+/* Gives up: removes the unfinished file. NULL is fine. */
+void mpq_out_free(struct mpq_out *out);
+/* Removes every unfinished output file; safe in a signal handler. */
+void mpq_out_remove_all(void);
+
+#endif

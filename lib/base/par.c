@@ -1,0 +1,90 @@
+#include "base/par.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+struct loop {
+    pthread_mutex_t lock;
+    size_t next, n;
+    mpq_par_fn *fn;
+    void *ctx;
+    int failed;
+    size_t failed_item;
+    struct mpq_err err;
+};
+
+struct worker {
+    struct loop *loop;
+    unsigned thread;
+    pthread_t id;
+};
+
+/* The next item, or n when there is none left. */
+static size_t
+take(struct loop *l)
+{
+    pthread_mutex_lock(&l->lock);
+    size_t item = l->failed ? l->n : l->next;
+    if (item < l->n)
+        l->next++;
+    pthread_mutex_unlock(&l->lock);
+    return item;
+}
+
+static void
+note_failure(struct loop *l, size_t item, const struct mpq_err *err)
+{
+    pthread_mutex_lock(&l->lock);
+    if (!l->failed || item < l->failed_item) {
+        l->failed = 1;
+        l->failed_item = item;
+        l->err = *err;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void *
+work(void *arg)
+{
+    struct worker *w = arg;
+    struct loop *l = w->loop;
+
+    for (;;) {
+        struct mpq_err err = { 0 };
+        size_t item = take(l);
+        if (item >= l->n)
+            return NULL;
+        if (l->fn(l->ctx, item, w->thread, &err) < 0)
+            note_failure(l, item, &err);
+    }
+}
+
+int
+mpq_par_for(unsigned n_threads, size_t n, mpq_par_fn *fn, void *ctx, struct mpq_err *err)
+{
+    struct loop l = { .lock = PTHREAD_MUTEX_INITIALIZER, .n = n, .fn = fn, .ctx = ctx };
+    struct worker self = { .loop = &l };
+    struct worker *w = NULL;
+    unsigned started = 0;
+
+    if (n_threads > n)
+        n_threads = (unsigned)n;
+    if (n_threads > 1)
+        w = calloc(n_threads - 1, sizeof *w);
+    for (unsigned t = 1; w && t < n_threads; t++) {
+        w[t - 1] = (struct worker){ .loop = &l, .thread = t };
+        if (pthread_create(&w[t - 1].id, NULL, work, &w[t - 1]))
+            break;
+        started++;
+    }
+    work(&self);
+    for (unsigned t = 0; t < started; t++)
+        pthread_join(w[t].id, NULL);
+    free(w);
+    pthread_mutex_destroy(&l.lock);
+    if (!l.failed)
+        return 0;
+    if (err && !err->code)
+        *err = l.err;
+    return -1;
+}
