@@ -19,11 +19,12 @@ struct mpq_map {
 
 /* Maps PATH read-only ("-" is standard input). A pipe is spooled. An empty file
  * gives data = NULL and size 0. mpq_map_close ends it. */
-MPQ_MUST_CHECK int mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err);
 /* Maps what the descriptor FD holds from its start; FD stays the caller's. NAME is
  * for messages. */
-MPQ_MUST_CHECK int mpq_map_fd(struct mpq_map *m, int fd, const char *name,
-                              struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_map_fd(struct mpq_map *m, int fd, const char *name, struct mpq_err *err);
 void mpq_map_close(struct mpq_map *m);
 /* Tells the kernel that [offset, offset + size) will be read soon / is no longer
  * needed, so that a model larger than memory does not crowd out the rest. */
@@ -39,10 +40,10 @@ struct mpq_out; /* an output under way: a file that is not there yet, or a pipe 
 
 /* PATH NULL or "-" is standard output. Otherwise PATH.XXXXXX is made beside it and
  * renamed by mpq_out_close; mpq_out_free, or a signal, removes it. */
-MPQ_MUST_CHECK int mpq_out_open(struct mpq_out **out, const char *path,
-                                struct mpq_err *err);
-MPQ_MUST_CHECK int mpq_out_write(struct mpq_out *out, const void *bytes, size_t n,
-                                 struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_out_write(struct mpq_out *out, const void *bytes, size_t n, struct mpq_err *err);
 /* N zero bytes (padding). */
 MPQ_MUST_CHECK int mpq_out_zeros(struct mpq_out *out, uint64_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int mpq_out_flush(struct mpq_out *out, struct mpq_err *err);

@@ -60,7 +60,8 @@ work(void *arg)
 }
 
 int
-mpq_par_for(unsigned n_threads, size_t n, mpq_par_fn *fn, void *ctx, struct mpq_err *err)
+mpq_par_for(unsigned n_threads, size_t n, mpq_par_fn *fn, void *ctx,
+            struct mpq_err *err)
 {
     struct loop l = { .lock = PTHREAD_MUTEX_INITIALIZER, .n = n, .fn = fn, .ctx = ctx };
     struct worker self = { .loop = &l };

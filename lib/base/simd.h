@@ -15,12 +15,12 @@
 #endif
 #endif
 
-#if !defined(MPQ_CLONES) && defined(__x86_64__) && defined(__linux__) && \
+#if !defined(MPQ_CLONES) && defined(__x86_64__) && defined(__linux__) &&               \
     (defined(__GNUC__) && (!defined(__clang__) || __clang_major__ >= 14))
 #if !defined(__clang__) && __GNUC__ < 12 /* knows no x86-64 levels here */
 #define MPQ_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
-#define MPQ_CLONES \
+#define MPQ_CLONES                                                                     \
     __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #endif
 #elif !defined(MPQ_CLONES)

@@ -1,0 +1,363 @@
+/*
+ * Input: mapped or spooled, then mapped. Unfinished output files stand in a fixed
+ * table of the process, because a signal handler must be able to remove them; it is
+ * the one piece of state that lib/ keeps between calls.
+ */
+#include "base/io.h"
+
+#include "base/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { SPOOL_CHUNK = 1 << 20, OUT_BUFFER = 1 << 18, MAX_OUTPUTS = 16 };
+
+int
+mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
+              struct mpq_err *err)
+{
+    const char *p = bytes;
+    while (n) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k < 0)
+            return mpq_fail_errno(err, "%s", name);
+        p += k;
+        n -= (size_t)k;
+    }
+    return 0;
+}
+
+int
+mpq_tmp_open(struct mpq_err *err)
+{
+    const char *dir = getenv("TMPDIR");
+    char path[PATH_MAX];
+
+    if (!dir || !*dir)
+        dir = "/tmp";
+    int n = snprintf(path, sizeof path, "%s/mpq.XXXXXX", dir);
+    if (n < 0 || (size_t)n >= sizeof path)
+        return mpq_fail(err, MPQ_ESYS, "TMPDIR: path too long");
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return mpq_fail_errno(err, "%s: temporary file", dir);
+    unlink(path);
+    return fd;
+}
+
+/* Copies all of FD into a new temporary file; returns its descriptor. */
+static int
+spool(int fd, const char *name, struct mpq_err *err)
+{
+    int tmp = -1, rc = -1;
+    char *chunk = malloc(SPOOL_CHUNK);
+
+    if (!chunk) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
+        goto out;
+    }
+    tmp = mpq_tmp_open(err);
+    if (tmp < 0)
+        goto out;
+    for (;;) {
+        ssize_t n = read(fd, chunk, SPOOL_CHUNK);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            mpq_fail_errno(err, "%s", name);
+            goto out;
+        }
+        if (n == 0)
+            break;
+        if (mpq_write_all(tmp, chunk, (size_t)n, "temporary file", err) < 0)
+            goto out;
+    }
+    rc = tmp;
+    tmp = -1;
+out:
+    if (tmp >= 0)
+        close(tmp);
+    free(chunk);
+    return rc;
+}
+
+int
+mpq_map_fd(struct mpq_map *m, int fd, const char *name, struct mpq_err *err)
+{
+    struct stat st;
+
+    *m = (struct mpq_map){ 0 };
+    if (fstat(fd, &st) < 0)
+        return mpq_fail_errno(err, "%s", name);
+    if (st.st_size == 0)
+        return 0;
+    if ((uintmax_t)st.st_size > SIZE_MAX)
+        return mpq_fail(err, MPQ_EDATA, "%s: too large for this machine", name);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return mpq_fail_errno(err, "%s", name);
+    m->data = p;
+    m->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+/* A regular file that is read from its start needs no copy. */
+static int
+is_mappable(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+}
+
+int
+mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err)
+{
+    int is_stdin = strcmp(path, "-") == 0;
+    const char *name = is_stdin ? "standard input" : path;
+    int fd = STDIN_FILENO, tmp = -1, rc = -1;
+    struct stat st;
+
+    *m = (struct mpq_map){ 0 };
+    if (!is_stdin) {
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return mpq_fail_errno(err, "%s", path);
+    }
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        mpq_fail(err, MPQ_EDATA, "%s: is a folder", name);
+    } else if (is_mappable(fd)) {
+        rc = mpq_map_fd(m, fd, name, err);
+    } else {
+        tmp = spool(fd, name, err);
+        if (tmp >= 0)
+            rc = mpq_map_fd(m, tmp, name, err);
+    }
+    if (tmp >= 0)
+        close(tmp);
+    if (!is_stdin)
+        close(fd);
+    return rc;
+}
+
+void
+mpq_map_close(struct mpq_map *m)
+{
+    if (m->data)
+        munmap((void *)(uintptr_t)m->data, (size_t)m->size);
+    *m = (struct mpq_map){ 0 };
+}
+
+void
+mpq_map_drop(const struct mpq_map *m, uint64_t offset, uint64_t size)
+{
+    long page = sysconf(_SC_PAGESIZE);
+
+    if (page <= 0 || offset > m->size || size > m->size - offset)
+        return;
+    /* whole pages inside the range only: neighbors may still be in use */
+    uint64_t p = (uint64_t)page;
+    uint64_t first = (offset + p - 1) / p * p, end = (offset + size) / p * p;
+    if (first < end)
+        posix_madvise((void *)(uintptr_t)(m->data + first), (size_t)(end - first),
+                      POSIX_MADV_DONTNEED);
+}
+
+struct mpq_out {
+    int fd;
+    int is_file;
+    char *path, *tmp; /* NULL for standard output */
+    unsigned char *buffer;
+    size_t used;
+    uint64_t size;
+    int slot; /* in unfinished[], or -1 */
+};
+
+/* Names of unfinished files. An entry is set after its file exists and cleared before
+ * the rename, so a handler never removes what is finished. */
+static char *volatile unfinished[MAX_OUTPUTS];
+
+void
+mpq_out_remove_all(void)
+{
+    for (int i = 0; i < MAX_OUTPUTS; i++) {
+        char *tmp = unfinished[i];
+        if (tmp)
+            unlink(tmp);
+    }
+}
+
+static int
+open_file(struct mpq_out *o, const char *path, struct mpq_err *err)
+{
+    size_t len = strlen(path) + sizeof ".XXXXXX";
+
+    o->path = mpq_strdup(path);
+    o->tmp = malloc(len);
+    if (!o->path || !o->tmp)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    snprintf(o->tmp, len, "%s.XXXXXX", path);
+    o->fd = mkstemp(o->tmp);
+    if (o->fd < 0)
+        return mpq_fail_errno(err, "%s", path);
+    o->is_file = 1;
+    for (int i = 0; i < MAX_OUTPUTS && o->slot < 0; i++) {
+        if (!unfinished[i]) {
+            unfinished[i] = o->tmp;
+            o->slot = i;
+        }
+    }
+    /* mkstemp makes it 0600: give it what the user's umask says */
+    mode_t mask = umask(0);
+    umask(mask);
+    if (fchmod(o->fd, 0666 & ~mask) < 0)
+        return mpq_fail_errno(err, "%s", path);
+    return 0;
+}
+
+/* A device or a pipe that is there already (/dev/null, /dev/full, a fifo) is written
+ * in place: renaming over it would replace it. */
+static int
+open_special(struct mpq_out *o, const char *path, struct mpq_err *err)
+{
+    o->path = mpq_strdup(path);
+    if (!o->path)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    o->fd = open(path, O_WRONLY | O_CLOEXEC);
+    return o->fd < 0 ? mpq_fail_errno(err, "%s", path) : 0;
+}
+
+int
+mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err)
+{
+    struct mpq_out *o;
+    struct stat st;
+    int rc = 0;
+
+    *out = NULL;
+    o = calloc(1, sizeof *o);
+    if (o)
+        o->buffer = malloc(OUT_BUFFER);
+    if (!o || !o->buffer) {
+        free(o);
+        return mpq_fail(err, MPQ_ENOMEM, "output: out of memory");
+    }
+    o->fd = STDOUT_FILENO;
+    o->slot = -1;
+    if (path && strcmp(path, "-") != 0) {
+        o->fd = -1;
+        if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+            rc = open_special(o, path, err);
+        else
+            rc = open_file(o, path, err);
+    }
+    if (rc < 0) {
+        mpq_out_free(o);
+        return -1;
+    }
+    *out = o;
+    return 0;
+}
+
+const char *
+mpq_out_name(const struct mpq_out *o)
+{
+    return o->path ? o->path : "standard output";
+}
+
+int
+mpq_out_is_tty(const struct mpq_out *o)
+{
+    return isatty(o->fd);
+}
+
+uint64_t
+mpq_out_size(const struct mpq_out *o)
+{
+    return o->size;
+}
+
+int
+mpq_out_flush(struct mpq_out *o, struct mpq_err *err)
+{
+    size_t n = o->used;
+    o->used = 0; /* what could not be written is not tried again */
+    return mpq_write_all(o->fd, o->buffer, n, mpq_out_name(o), err);
+}
+
+int
+mpq_out_write(struct mpq_out *o, const void *bytes, size_t n, struct mpq_err *err)
+{
+    o->size += n;
+    if (n > OUT_BUFFER - o->used && mpq_out_flush(o, err) < 0)
+        return -1;
+    if (n >= OUT_BUFFER)
+        return mpq_write_all(o->fd, bytes, n, mpq_out_name(o), err);
+    if (n)
+        memcpy(o->buffer + o->used, bytes, n);
+    o->used += n;
+    return 0;
+}
+
+int
+mpq_out_zeros(struct mpq_out *o, uint64_t n, struct mpq_err *err)
+{
+    static const unsigned char zeros[4096];
+    while (n) {
+        size_t k = n < sizeof zeros ? (size_t)n : sizeof zeros;
+        if (mpq_out_write(o, zeros, k, err) < 0)
+            return -1;
+        n -= k;
+    }
+    return 0;
+}
+
+int
+mpq_out_close(struct mpq_out *o, struct mpq_err *err)
+{
+    int rc = mpq_out_flush(o, err);
+
+    if (rc == 0 && o->is_file) {
+        if (fsync(o->fd) < 0)
+            rc = mpq_fail_errno(err, "%s", o->path);
+        if (close(o->fd) < 0 && rc == 0)
+            rc = mpq_fail_errno(err, "%s", o->path);
+        o->fd = -1;
+        if (rc == 0 && rename(o->tmp, o->path) < 0)
+            rc = mpq_fail_errno(err, "%s", o->path);
+        if (rc == 0) {
+            if (o->slot >= 0)
+                unfinished[o->slot] = NULL;
+            o->slot = -1;
+            o->is_file = 0;
+        }
+    }
+    mpq_out_free(o);
+    return rc;
+}
+
+void
+mpq_out_free(struct mpq_out *o)
+{
+    if (!o)
+        return;
+    if (o->is_file && o->tmp)
+        unlink(o->tmp);
+    if (o->slot >= 0)
+        unfinished[o->slot] = NULL;
+    if (o->fd >= 0 && o->fd != STDOUT_FILENO)
+        close(o->fd);
+    free(o->path);
+    free(o->tmp);
+    free(o->buffer);
+    free(o);
+}
