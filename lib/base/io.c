@@ -3,6 +3,7 @@
  * table of the process, because a signal handler must be able to remove them; it is
  * the one piece of state that lib/ keeps between calls.
  */
+#define _DEFAULT_SOURCE /* madvise: posix_madvise(DONTNEED) does nothing in glibc */
 #include "base/io.h"
 
 #include "base/buf.h"
@@ -168,8 +169,8 @@ mpq_map_drop(const struct mpq_map *m, uint64_t offset, uint64_t size)
     uint64_t p = (uint64_t)page;
     uint64_t first = (offset + p - 1) / p * p, end = (offset + size) / p * p;
     if (first < end)
-        posix_madvise((void *)(uintptr_t)(m->data + first), (size_t)(end - first),
-                      POSIX_MADV_DONTNEED);
+        madvise((void *)(uintptr_t)(m->data + first), (size_t)(end - first),
+                MADV_DONTNEED);
 }
 
 struct mpq_out {

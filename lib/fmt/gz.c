@@ -1,3 +1,4 @@
+#define ZLIB_CONST /* next_in is const */
 #include "fmt/gz.h"
 
 #include <limits.h>

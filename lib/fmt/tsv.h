@@ -33,7 +33,7 @@ void mpq_tsv_free(struct mpq_tsv *t);
 const char *mpq_tsv_name(const struct mpq_tsv *t); /* for messages */
 const char *mpq_tsv_kind(const struct mpq_tsv *t); /* NULL when ##mpq was filtered out */
 /* The value of KEY= on the first ##mpq line, decoded; NULL when absent. */
-const char *mpq_tsv_info(const struct mpq_tsv *t, const char *key);
+const char *mpq_tsv_info(struct mpq_tsv *t, const char *key);
 /* Metadata lines without their "##", identical ones once, ##mpq and ##end left out. */
 size_t mpq_tsv_meta_count(const struct mpq_tsv *t);
 const char *mpq_tsv_meta(const struct mpq_tsv *t, size_t i);

@@ -1,0 +1,467 @@
+/* Reading of tables; tsv_write.c writes them. The whole text stays in memory once,
+ * cells are pointers into it. */
+#include "fmt/tsv.h"
+
+#include "base/buf.h"
+#include "base/parse.h"
+#include "fmt/gz.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+struct mpq_tsv {
+    char *name, *text; /* text: the file's bytes, tabs and line ends made NUL */
+    char *kind;
+    char *first; /* the first ##mpq line behind the version, NULL when filtered out */
+    char **info; /* decoded values handed out by mpq_tsv_info */
+    size_t n_info, cap_info;
+    char **metas;
+    size_t n_metas, cap_metas;
+    char **columns;
+    size_t n_columns, cap_columns;
+    char **cells; /* [n_rows][n_columns] */
+    size_t n_cells, cap_cells;
+    size_t *lines; /* [n_rows] */
+    size_t n_rows, cap_lines;
+};
+
+/* Where the parser stands. */
+struct cursor {
+    struct mpq_tsv *t;
+    const char *want_kind;
+    size_t line;
+    int in_section;  /* between ##mpq and ##end */
+    int has_columns; /* since the section began */
+    uint64_t section_rows;
+    uint32_t crc;
+    struct mpq_err *err;
+};
+
+static int
+no_memory(struct cursor *c)
+{
+    return mpq_fail(c->err, MPQ_ENOMEM, "%s: out of memory", c->t->name);
+}
+
+static int
+push(char ***array, size_t *n, size_t *cap, char *s)
+{
+    if (mpq_grow(array, cap, *n + 1, sizeof **array) < 0)
+        return -1;
+    (*array)[(*n)++] = s;
+    return 0;
+}
+
+/* "mpq KIND 1 key=value ..." */
+static int
+begin_section(struct cursor *c, char *line)
+{
+    struct mpq_tsv *t = c->t;
+    char *kind = line + strlen("mpq ");
+    char *version = strchr(kind, ' ');
+
+    if (c->in_section)
+        return mpq_fail(c->err, MPQ_EDATA,
+                        "%s:%zu: a table begins before ##end: the one"
+                        " before was cut short",
+                        t->name, c->line);
+    if (!version)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: ##mpq without kind and version",
+                        t->name, c->line);
+    *version++ = '\0';
+    if (version[0] != '1' || (version[1] && version[1] != ' '))
+        return mpq_fail(c->err, MPQ_EDATA,
+                        "%s:%zu: table version %.8s, this program"
+                        " reads 1",
+                        t->name, c->line, version);
+    const char *want = c->want_kind ? c->want_kind : t->kind;
+    if (want && strcmp(kind, want) != 0)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: a table of %s, %s expected",
+                        t->name, c->line, kind, want);
+    if (!t->kind) {
+        t->kind = kind;
+        t->first = version[1] ? version + 2 : version + 1;
+    }
+    c->in_section = 1;
+    c->has_columns = 0;
+    c->section_rows = 0;
+    c->crc = 0;
+    return 0;
+}
+
+/* "end ROWS crc32=XXXXXXXX" */
+static int
+end_section(struct cursor *c, char *line)
+{
+    struct mpq_tsv *t = c->t;
+    char *count = line + strlen("end ");
+    char *crc = strchr(count, ' ');
+    uint64_t rows;
+
+    if (!c->in_section)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: ##end without ##mpq", t->name,
+                        c->line);
+    if (crc)
+        *crc++ = '\0';
+    if (mpq_parse_u64(count, &rows) < 0 || rows != c->section_rows)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: ##end says %s rows, there are %llu",
+                        t->name, c->line, count, (unsigned long long)c->section_rows);
+    if (crc && strncmp(crc, "crc32=", 6) == 0) {
+        unsigned long sum = strtoul(crc + 6, NULL, 16);
+        if (sum != c->crc)
+            return mpq_fail(c->err, MPQ_EDATA,
+                            "%s:%zu: checksum %s, the rows give"
+                            " %08lx",
+                            t->name, c->line, crc + 6, (unsigned long)c->crc);
+    }
+    c->in_section = 0;
+    return 0;
+}
+
+static int
+add_meta(struct cursor *c, char *line)
+{
+    struct mpq_tsv *t = c->t;
+    for (size_t i = 0; i < t->n_metas; i++)
+        if (strcmp(t->metas[i], line) == 0)
+            return 0;
+    if (push(&t->metas, &t->n_metas, &t->cap_metas, line) < 0)
+        return no_memory(c);
+    return 0;
+}
+
+/* Cuts LINE at its tabs into *array; returns the number of fields. */
+static size_t
+split(char *line, char ***array, size_t *n, size_t *cap)
+{
+    size_t fields = 0;
+    for (;;) {
+        char *tab = strchr(line, '\t');
+        if (push(array, n, cap, line) < 0)
+            return 0;
+        fields++;
+        if (!tab)
+            return fields;
+        *tab = '\0';
+        line = tab + 1;
+    }
+}
+
+static int
+add_columns(struct cursor *c, char *line)
+{
+    struct mpq_tsv *t = c->t;
+
+    if (t->n_columns == 0) {
+        if (split(line, &t->columns, &t->n_columns, &t->cap_columns) == 0)
+            return no_memory(c);
+        for (size_t i = 0; i < t->n_columns; i++)
+            for (size_t k = 0; k < i; k++)
+                if (strcmp(t->columns[i], t->columns[k]) == 0)
+                    return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: column %s twice",
+                                    t->name, c->line, t->columns[i]);
+    } else { /* a later section: must agree */
+        char **again = NULL;
+        size_t n = 0, cap = 0;
+        int same = split(line, &again, &n, &cap) == t->n_columns;
+        for (size_t i = 0; same && i < n; i++)
+            same = strcmp(again[i], t->columns[i]) == 0;
+        free(again);
+        if (!same)
+            return mpq_fail(c->err, MPQ_EDATA,
+                            "%s:%zu: columns differ from those of the"
+                            " first section",
+                            t->name, c->line);
+    }
+    c->has_columns = 1;
+    return 0;
+}
+
+static int
+add_row(struct cursor *c, char *line)
+{
+    struct mpq_tsv *t = c->t;
+
+    if (t->n_columns == 0)
+        return mpq_fail(c->err, MPQ_EDATA,
+                        "%s:%zu: a row before the line of column"
+                        " names",
+                        t->name, c->line);
+    size_t n = split(line, &t->cells, &t->n_cells, &t->cap_cells);
+    if (n == 0 ||
+        mpq_grow(&t->lines, &t->cap_lines, t->n_rows + 1, sizeof *t->lines) < 0)
+        return no_memory(c);
+    if (n != t->n_columns)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: %zu fields, the header has %zu",
+                        t->name, c->line, n, t->n_columns);
+    t->lines[t->n_rows++] = c->line;
+    c->section_rows++;
+    return 0;
+}
+
+/* LINE is NUL-terminated in place; LENGTH counts its bytes with the line end. */
+static int
+take_line(struct cursor *c, char *line, size_t length)
+{
+    if (line[0] == '#' && line[1] == '#') {
+        if (strncmp(line + 2, "mpq ", 4) == 0)
+            return begin_section(c, line + 2);
+        if (strncmp(line + 2, "end ", 4) == 0)
+            return end_section(c, line + 2);
+        return add_meta(c, line + 2);
+    }
+    if (line[0] == '#')
+        return add_columns(c, line + 1);
+    if (line[0] == '\0' && length <= 1)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: an empty line", c->t->name,
+                        c->line);
+    line[length - 1] = '\n'; /* for the checksum, over the bytes as they stood */
+    c->crc = (uint32_t)crc32(c->crc, (const unsigned char *)line, (unsigned)length);
+    line[length - 1] = '\0';
+    return add_row(c, line);
+}
+
+static int
+take_text(struct cursor *c, size_t n)
+{
+    struct mpq_tsv *t = c->t;
+    char *p = t->text, *end = t->text + n;
+
+    if (memchr(t->text, '\0', n))
+        return mpq_fail(c->err, MPQ_EDATA, "%s: a NUL byte: not a table", t->name);
+    if (n == 0)
+        return mpq_fail(c->err, MPQ_EDATA, "%s: empty", t->name);
+    while (p < end) {
+        char *nl = memchr(p, '\n', (size_t)(end - p));
+        c->line++;
+        if (!nl)
+            return mpq_fail(c->err, MPQ_EDATA,
+                            "%s:%zu: the last line has no end: cut"
+                            " short",
+                            t->name, c->line);
+        *nl = '\0';
+        if (take_line(c, p, (size_t)(nl - p) + 1) < 0)
+            return -1;
+        p = nl + 1;
+    }
+    if (c->in_section)
+        return mpq_fail(c->err, MPQ_EDATA,
+                        "%s: cut short: begins with ##mpq and has no"
+                        " ##end",
+                        t->name);
+    if (t->n_columns == 0)
+        return mpq_fail(c->err, MPQ_EDATA, "%s: no line of column names", t->name);
+    return 0;
+}
+
+int
+mpq_tsv_parse(struct mpq_tsv **out, const char *bytes, size_t n, const char *name,
+              const char *kind, struct mpq_err *err)
+{
+    struct mpq_tsv *t;
+    int rc = -1;
+
+    *out = NULL;
+    t = calloc(1, sizeof *t);
+    if (t) {
+        t->name = mpq_strdup(name);
+        t->text = mpq_strndup(n ? bytes : "", n);
+    }
+    if (!t || !t->name || !t->text) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
+        goto out;
+    }
+    struct cursor c = { .t = t, .want_kind = kind, .err = err };
+    if (take_text(&c, n) < 0)
+        goto out;
+    *out = t;
+    t = NULL;
+    rc = 0;
+out:
+    mpq_tsv_free(t);
+    return rc;
+}
+
+int
+mpq_tsv_read(struct mpq_tsv **out, const char *path, const char *kind,
+             struct mpq_err *err)
+{
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    struct mpq_map map;
+
+    *out = NULL;
+    if (mpq_map_open(&map, path, err) < 0)
+        return -1;
+    int rc = mpq_gz_expand(&map, name, err);
+    if (rc == 0)
+        rc = mpq_tsv_parse(out, (const char *)map.data, (size_t)map.size, name, kind,
+                           err);
+    mpq_map_close(&map);
+    return rc;
+}
+
+void
+mpq_tsv_free(struct mpq_tsv *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_info; i++)
+        free(t->info[i]);
+    free(t->info);
+    free(t->name);
+    free(t->text);
+    free(t->metas);
+    free(t->columns);
+    free(t->cells);
+    free(t->lines);
+    free(t);
+}
+
+const char *
+mpq_tsv_name(const struct mpq_tsv *t)
+{
+    return t->name;
+}
+
+const char *
+mpq_tsv_kind(const struct mpq_tsv *t)
+{
+    return t->kind;
+}
+
+static int
+hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+/* A copy of VALUE up to its blank, with %20 and the like decoded; a decoded NUL ends
+ * it. */
+static char *
+percent_decode(const char *value)
+{
+    char *copy = mpq_strndup(value, strcspn(value, " "));
+    char *to = copy;
+
+    for (const char *p = copy; p && *p; p++) {
+        int hi = *p == '%' ? hex_digit(p[1]) : -1;
+        int lo = hi >= 0 ? hex_digit(p[2]) : -1;
+        *to++ = lo >= 0 ? (char)(hi * 16 + lo) : *p;
+        if (lo >= 0)
+            p += 2;
+    }
+    if (to)
+        *to = '\0';
+    return copy;
+}
+
+const char *
+mpq_tsv_info(struct mpq_tsv *t, const char *key)
+{
+    size_t len = strlen(key);
+
+    for (const char *p = t->first; p && *p; p += strcspn(p, " ")) {
+        p += strspn(p, " ");
+        if (strncmp(p, key, len) != 0 || p[len] != '=')
+            continue;
+        char *value = percent_decode(p + len + 1);
+        if (!value || push(&t->info, &t->n_info, &t->cap_info, value) < 0) {
+            free(value);
+            return NULL;
+        }
+        return value;
+    }
+    return NULL;
+}
+
+size_t
+mpq_tsv_meta_count(const struct mpq_tsv *t)
+{
+    return t->n_metas;
+}
+
+const char *
+mpq_tsv_meta(const struct mpq_tsv *t, size_t i)
+{
+    return t->metas[i];
+}
+
+size_t
+mpq_tsv_rows(const struct mpq_tsv *t)
+{
+    return t->n_rows;
+}
+
+size_t
+mpq_tsv_cols(const struct mpq_tsv *t)
+{
+    return t->n_columns;
+}
+
+const char *
+mpq_tsv_col_name(const struct mpq_tsv *t, size_t col)
+{
+    return t->columns[col];
+}
+
+int
+mpq_tsv_find(const struct mpq_tsv *t, const char *column)
+{
+    for (size_t i = 0; i < t->n_columns; i++)
+        if (strcmp(t->columns[i], column) == 0)
+            return (int)i;
+    return -1;
+}
+
+int
+mpq_tsv_need(const struct mpq_tsv *t, const char *column, struct mpq_err *err)
+{
+    int col = mpq_tsv_find(t, column);
+    if (col < 0)
+        mpq_fail(err, MPQ_EDATA, "%s: no column %s", t->name, column);
+    return col;
+}
+
+const char *
+mpq_tsv_cell(const struct mpq_tsv *t, size_t row, size_t col)
+{
+    return t->cells[row * t->n_columns + col];
+}
+
+size_t
+mpq_tsv_line(const struct mpq_tsv *t, size_t row)
+{
+    return t->lines[row];
+}
+
+static int
+not_a_number(const struct mpq_tsv *t, size_t row, size_t col, const char *what,
+             struct mpq_err *err)
+{
+    return mpq_fail(err, MPQ_EDATA, "%s:%zu: %s: '%.40s' is not %s", t->name,
+                    mpq_tsv_line(t, row), t->columns[col], mpq_tsv_cell(t, row, col),
+                    what);
+}
+
+int
+mpq_tsv_double(const struct mpq_tsv *t, size_t row, size_t col, double *out,
+               struct mpq_err *err)
+{
+    if (mpq_parse_double(mpq_tsv_cell(t, row, col), out) < 0)
+        return not_a_number(t, row, col, "a finite number", err);
+    return 0;
+}
+
+int
+mpq_tsv_u64(const struct mpq_tsv *t, size_t row, size_t col, uint64_t *out,
+            struct mpq_err *err)
+{
+    if (mpq_parse_u64(mpq_tsv_cell(t, row, col), out) < 0)
+        return not_a_number(t, row, col, "a whole number", err);
+    return 0;
+}

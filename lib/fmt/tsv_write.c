@@ -1,0 +1,98 @@
+#include "fmt/tsv.h"
+
+#include "base/buf.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <zlib.h>
+
+/* Writes BUF (and frees it); rows enter the checksum. */
+static int
+emit(struct mpq_tsv_writer *w, struct mpq_buf *buf, int is_row, struct mpq_err *err)
+{
+    int rc = -1;
+
+    if (buf->failed) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_out_name(w->out));
+        goto out;
+    }
+    if (is_row) {
+        w->rows++;
+        w->crc = (uint32_t)crc32(w->crc, (const unsigned char *)buf->data,
+                                 (unsigned)buf->len);
+    }
+    rc = mpq_out_write(w->out, buf->data, buf->len, err);
+out:
+    mpq_buf_free(buf);
+    return rc;
+}
+
+static void
+add_encoded(struct mpq_buf *buf, const char *value)
+{
+    for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
+        if (*p <= ' ' || *p == '%' || *p == 0x7f)
+            mpq_buf_printf(buf, "%%%02x", *p);
+        else
+            mpq_buf_add(buf, p, 1);
+    }
+}
+
+int
+mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
+              const char *const *info, struct mpq_err *err)
+{
+    struct mpq_buf buf = { 0 };
+
+    *w = (struct mpq_tsv_writer){ .out = out };
+    mpq_buf_printf(&buf, "##mpq %s 1", kind);
+    for (size_t i = 0; info && info[i] && info[i + 1]; i += 2) {
+        mpq_buf_printf(&buf, " %s=", info[i]);
+        add_encoded(&buf, info[i + 1]);
+    }
+    mpq_buf_adds(&buf, "\n");
+    return emit(w, &buf, 0, err);
+}
+
+int
+mpq_tsv_put_meta(struct mpq_tsv_writer *w, struct mpq_err *err, const char *fmt, ...)
+{
+    struct mpq_buf buf = { 0 };
+    va_list ap;
+
+    mpq_buf_adds(&buf, "##");
+    va_start(ap, fmt);
+    mpq_buf_vprintf(&buf, fmt, ap);
+    va_end(ap);
+    mpq_buf_adds(&buf, "\n");
+    return emit(w, &buf, 0, err);
+}
+
+int
+mpq_tsv_columns(struct mpq_tsv_writer *w, const char *columns, struct mpq_err *err)
+{
+    struct mpq_buf buf = { 0 };
+    mpq_buf_printf(&buf, "#%s\n", columns);
+    return emit(w, &buf, 0, err);
+}
+
+int
+mpq_tsv_row(struct mpq_tsv_writer *w, struct mpq_err *err, const char *fmt, ...)
+{
+    struct mpq_buf buf = { 0 };
+    va_list ap;
+
+    va_start(ap, fmt);
+    mpq_buf_vprintf(&buf, fmt, ap);
+    va_end(ap);
+    mpq_buf_adds(&buf, "\n");
+    return emit(w, &buf, 1, err);
+}
+
+int
+mpq_tsv_end(struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    struct mpq_buf buf = { 0 };
+    mpq_buf_printf(&buf, "##end %" PRIu64 " crc32=%08" PRIx32 "\n", w->rows, w->crc);
+    return emit(w, &buf, 0, err);
+}
