@@ -51,7 +51,7 @@ $B/libmpq.a: $(lib_obj)
 	@rm -f $@
 	$(AR) rcs $@ $^
 
-$(tools): $B/%: $B/cmd/%.o $B/cmd/cli.o $B/libmpq.a
+$(tools): $B/%: $B/cmd/%.o $B/cmd/cli.o $B/cmd/bar.o $B/libmpq.a
 	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $B/%.o: %.c

@@ -19,7 +19,8 @@ enum cli_type {
     CLI_U64,    /* uint64_t *, lo..hi */
     CLI_DOUBLE, /* double *, lo..hi */
     CLI_BYTES,  /* uint64_t *, lo..hi, with suffixes */
-    CLI_CHOICE, /* int *: index into the words of `arg`, parted by | ("paper|official") */
+    CLI_CHOICE, /* int *: index into the words of `arg`, parted by | ("paper|official")
+                 */
     CLI_LIST,   /* struct cli_list *: the option may be repeated */
 };
 
@@ -39,10 +40,10 @@ struct cli_list {
 };
 
 struct cli_tool {
-    const char *name;     /* mpq-stats */
-    const char *summary;  /* one line */
-    const char *operands; /* "[MODEL]" */
-    const char *example;  /* one pipeline to copy */
+    const char *name;           /* mpq-stats */
+    const char *summary;        /* one line */
+    const char *operands;       /* "[MODEL]" */
+    const char *example;        /* one pipeline to copy */
     const struct cli_opt *opts; /* the tool's own; ends with { 0 } */
     int min_operands, max_operands;
     int layers; /* takes -l */
@@ -55,8 +56,8 @@ struct cli_common {
     uint64_t threads;   /* -j; never 0 after cli_parse */
     uint64_t seed;
     int quiet, verbose;
-    int progress;       /* 0 auto, 1 always, 2 never */
-    int has_layers;     /* -l was given */
+    int progress;   /* 0 auto, 1 always, 2 never */
+    int has_layers; /* -l was given */
     uint64_t first_layer, last_layer;
 };
 extern struct cli_common cli;
@@ -78,10 +79,11 @@ void cli_debug(const char *fmt, ...) MPQ_PRINTF(1, 2);
 const char *cli_options_text(void);
 
 /* The output named by -o. BINARY output is refused on a terminal. */
-MPQ_MUST_CHECK int cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err);
+MPQ_MUST_CHECK int
+cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err);
 /* Holds -l against the model's layers: [*first, *last], all of them without -l. */
-MPQ_MUST_CHECK int cli_layers(uint64_t n_layer, uint64_t *first, uint64_t *last,
-                              struct mpq_err *err);
+MPQ_MUST_CHECK int
+cli_layers(uint64_t n_layer, uint64_t *first, uint64_t *last, struct mpq_err *err);
 
 /* A bar with rate and time left on standard error; silent unless it is a terminal and
  * the work takes longer than a second (or --progress=always). Thread-safe. */
