@@ -58,4 +58,28 @@ $B/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
 
+# Tests: a program for each t_MODULE.c, then the tools in real pipes.
+check: deps-check
+	@$(MAKE) --no-print-directory B=$B run-tests
+
+.PHONY: run-tests units clis corpus deps-check
+run-tests: $(units) $(tools) $(fuzzers)
+	@sh tests/run.sh $B
+
+deps-check:
+	@sh tests/deps.sh check
+
+$(units): $B/tests/%: $B/tests/unit/%.o $B/tests/unit/main.o $B/libmpq.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs check)
+
+asan:
+	CK_FORK=no ASAN_OPTIONS=detect_leaks=1 $(MAKE) check B=build/asan \
+	    SAN=address,undefined CFLAGS='-O1 -g -fno-sanitize-recover=all -fno-omit-frame-pointer'
+
+# Fuzz targets: with any compiler a program that replays files, with `make fuzz` libFuzzer.
+$(fuzzers): $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/replay.o $B/libmpq.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(wildcard $B/*/*.d $B/*/*/*.d)

@@ -1,0 +1,240 @@
+#include "suite.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/par.h"
+#include "base/parse.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+START_TEST(first_failure_is_kept_and_masked)
+{
+    struct mpq_err err = { 0 };
+    ck_assert_int_eq(mpq_fail(&err, MPQ_EDATA, "a\tb\n%s", "\x1b[31m"), -1);
+    ck_assert_str_eq(err.text, "a?b??[31m");
+    mpq_fail(&err, MPQ_ENOMEM, "second");
+    ck_assert_int_eq(err.code, MPQ_EDATA);
+    ck_assert_int_eq(mpq_fail(NULL, MPQ_EDATA, "nobody listens"), -1);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int rc;
+    uint64_t value;
+} bytes[] = {
+    { "0", 0, 0 },
+    { "18446744073709551615", 0, UINT64_MAX },
+    { "18446744073709551616", -1, 0 },
+    { "90M", 0, 90000000 },
+    { "90MB", 0, 90000000 },
+    { "1.5GiB", 0, 1610612736 },
+    { "2k", 0, 2000 },
+    { "2Ki", 0, 2048 },
+    { "-1", -1, 0 },
+    { "1e3M", 0, 1000000000 },
+    { "", -1, 0 },
+    { "M", -1, 0 },
+    { "1Q", -1, 0 },
+    { "1MiBs", -1, 0 },
+    { "99999999999T", -1, 0 },
+    { "nan", -1, 0 },
+    { "0x10", -1, 0 },
+};
+
+START_TEST(sizes_take_suffixes_and_nothing_else)
+{
+    uint64_t v = 0;
+    ck_assert_int_eq(mpq_parse_bytes(bytes[_i].text, &v), bytes[_i].rc);
+    if (bytes[_i].rc == 0)
+        ck_assert_uint_eq(v, bytes[_i].value);
+}
+END_TEST
+
+START_TEST(numbers_must_be_the_whole_text)
+{
+    static const char *const bad[] = { "",    " 1",  "1 ",    "1x",  "inf",
+                                       "nan", "0x1", "1e999", "--1", "1,5" };
+    double v;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_msg(mpq_parse_double(bad[i], &v) < 0, "%s", bad[i]);
+    ck_assert_int_eq(mpq_parse_double("-1.25e-3", &v), 0);
+    ck_assert_double_eq(v, -1.25e-3);
+}
+END_TEST
+
+START_TEST(ranges_are_ordered)
+{
+    uint64_t a, b;
+    ck_assert_int_eq(mpq_parse_range("3-7", &a, &b), 0);
+    ck_assert_uint_eq(a, 3);
+    ck_assert_uint_eq(b, 7);
+    ck_assert_int_eq(mpq_parse_range("4", &a, &b), 0);
+    ck_assert_uint_eq(b, 4);
+    ck_assert_int_eq(mpq_parse_range("7-3", &a, &b), -1);
+    ck_assert_int_eq(mpq_parse_range("3-", &a, &b), -1);
+    ck_assert_int_eq(mpq_parse_range("-3", &a, &b), -1);
+}
+END_TEST
+
+START_TEST(sums_and_products_refuse_overflow)
+{
+    uint64_t v;
+    ck_assert_int_eq(mpq_mul_u64(UINT64_C(1) << 32, UINT64_C(1) << 32, &v), -1);
+    ck_assert_int_eq(mpq_mul_u64(UINT64_MAX, 1, &v), 0);
+    ck_assert_int_eq(mpq_add_u64(UINT64_MAX, 1, &v), -1);
+    ck_assert_int_eq(mpq_mul_u64(0, 5, &v), 0);
+    ck_assert_uint_eq(v, 0);
+    char *p = NULL;
+    size_t cap = 0;
+    ck_assert_int_eq(mpq_grow(&p, &cap, SIZE_MAX / 2, 8), -1);
+    ck_assert_ptr_null(p);
+}
+END_TEST
+
+static int
+square(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    size_t *out = ctx;
+    (void)thread;
+    if (item == 70 || item == 90)
+        return mpq_fail(err, MPQ_EDATA, "item %zu", item);
+    out[item] = item * item;
+    return 0;
+}
+
+START_TEST(loops_run_every_item_once_and_report_the_lowest_failure)
+{
+    size_t out[70] = { 0 };
+    struct mpq_err err = { 0 };
+
+    ck_assert_int_eq(mpq_par_for((unsigned)_i, 70, square, out, &err), 0);
+    for (size_t i = 0; i < 70; i++)
+        ck_assert_uint_eq(out[i], i * i);
+    size_t more[100];
+    ck_assert_int_eq(mpq_par_for((unsigned)_i, 100, square, more, &err), -1);
+    ck_assert_str_eq(err.text, "item 70");
+}
+END_TEST
+
+static char dir[] = "/tmp/mpq-test-XXXXXX";
+
+static void
+make_dir(void)
+{
+    strcpy(dir + strlen(dir) - 6, "XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+}
+
+static void
+remove_dir(void)
+{
+    ck_assert_msg(rmdir(dir) == 0, "%s is not empty: %s", dir, strerror(errno));
+}
+
+START_TEST(output_appears_only_when_closed)
+{
+    char path[64];
+    struct mpq_out *out;
+    struct mpq_err err = { 0 };
+    struct stat st;
+
+    snprintf(path, sizeof path, "%s/x", dir);
+    ck_assert_int_eq(mpq_out_open(&out, path, &err), 0);
+    ck_assert_int_eq(mpq_out_write(out, "abc", 3, &err), 0);
+    ck_assert_int_eq(mpq_out_flush(out, &err), 0);
+    ck_assert_int_lt(stat(path, &st), 0);
+    mpq_out_free(out); /* given up: nothing stays */
+    ck_assert_int_lt(stat(path, &st), 0);
+
+    ck_assert_int_eq(mpq_out_open(&out, path, &err), 0);
+    ck_assert_int_eq(mpq_out_write(out, "abc", 3, &err), 0);
+    ck_assert_int_eq(mpq_out_zeros(out, 10000, &err), 0);
+    ck_assert_uint_eq(mpq_out_size(out), 10003);
+    ck_assert_int_eq(mpq_out_close(out, &err), 0);
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_int_eq((int)st.st_size, 10003);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(full_device_is_an_error)
+{
+    struct mpq_out *out;
+    struct mpq_err err = { 0 };
+
+    ck_assert_int_eq(mpq_out_open(&out, "/dev/full", &err), 0);
+    ck_assert_int_eq(mpq_out_write(out, "abc", 3, &err), 0);
+    ck_assert_int_eq(mpq_out_close(out, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "/dev/full: No space left on device"));
+}
+END_TEST
+
+START_TEST(missing_and_odd_inputs_are_named)
+{
+    struct mpq_map m;
+    struct mpq_err err = { 0 };
+
+    ck_assert_int_eq(mpq_map_open(&m, "/nonexistent/x", &err), -1);
+    ck_assert_str_eq(err.text, "/nonexistent/x: No such file or directory");
+    err.code = 0;
+    ck_assert_int_eq(mpq_map_open(&m, dir, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "is a folder"));
+    err.code = 0;
+    ck_assert_int_eq(mpq_map_open(&m, "/dev/null", &err), 0);
+    ck_assert_uint_eq(m.size, 0);
+    mpq_map_close(&m);
+}
+END_TEST
+
+START_TEST(a_pipe_is_spooled_whole)
+{
+    int ends[2];
+    struct mpq_map m;
+    struct mpq_err err = { 0 };
+
+    ck_assert_int_eq(pipe(ends), 0);
+    ck_assert_int_eq((int)write(ends[1], "piped bytes", 11), 11);
+    close(ends[1]);
+    int saved = dup(STDIN_FILENO);
+    dup2(ends[0], STDIN_FILENO);
+    close(ends[0]);
+    ck_assert_int_eq(mpq_map_open(&m, "-", &err), 0);
+    dup2(saved, STDIN_FILENO);
+    close(saved);
+    ck_assert_uint_eq(m.size, 11);
+    ck_assert_int_eq(memcmp(m.data, "piped bytes", 11), 0);
+    mpq_map_close(&m);
+}
+END_TEST
+
+Suite *
+mpq_suite(void)
+{
+    Suite *s = suite_create("base");
+    TCase *tc = tcase_create("text and numbers");
+    tcase_add_test(tc, first_failure_is_kept_and_masked);
+    tcase_add_loop_test(tc, sizes_take_suffixes_and_nothing_else, 0,
+                        sizeof bytes / sizeof *bytes);
+    tcase_add_test(tc, numbers_must_be_the_whole_text);
+    tcase_add_test(tc, ranges_are_ordered);
+    tcase_add_test(tc, sums_and_products_refuse_overflow);
+    tcase_add_loop_test(tc, loops_run_every_item_once_and_report_the_lowest_failure, 1,
+                        5);
+    suite_add_tcase(s, tc);
+
+    TCase *files = tcase_create("files");
+    tcase_add_checked_fixture(files, make_dir, remove_dir);
+    tcase_add_test(files, output_appears_only_when_closed);
+    tcase_add_test(files, full_device_is_an_error);
+    tcase_add_test(files, missing_and_odd_inputs_are_named);
+    tcase_add_test(files, a_pipe_is_spooled_whole);
+    suite_add_tcase(s, files);
+    return s;
+}
