@@ -76,5 +76,8 @@ void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
 /* Short name of a Hugging Face name ("model.layers.3.mlp.down_proj.weight" gives
  * blk.3.ffn_down), or of a GGUF name. Into dst; -1 when it does not fit. */
 int mpq_name_short(const char *file_name, char *dst, size_t size);
+/* What a short name says: its layer (-1 outside the blocks), its role, and whether it is
+ * a linear weight of the blocks. */
+void mpq_name_place(const char *name, int *layer, enum mpq_role *role, int *is_linear);
 
 #endif
