@@ -24,6 +24,9 @@ struct mpq_weight {
     struct mpq_tensor tensor;   /* type, dimensions, mapped data; name = file_name */
     int layer;                  /* -1 outside the blocks */
     enum mpq_role role;
+    const unsigned char *scales, *zeros; /* of a native container, where a row's codes
+                                            (tensor.data), scales and zeros lie apart;
+                                            otherwise NULL. See mpq_weight_row. */
     int is_matrix;              /* two or more dimensions */
     int is_linear;              /* "linear weight of the blocks": q k v o gate up down,
                                    fused or of experts */
@@ -61,6 +64,10 @@ const struct mpq_hparams *mpq_source_hparams(const struct mpq_source *s);
 const struct mpq_gguf *mpq_source_gguf(const struct mpq_source *s);
 /* How messages call it: the path, or "standard input". */
 const char *mpq_source_name(const struct mpq_source *s);
+/* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside the
+ * tensors, or the string of that key in a safetensors header's metadata. Borrowed; NULL
+ * when the model has none (a GGUF never does). */
+const char *mpq_source_text(const struct mpq_source *s, const char *file);
 /* Bytes of all its files, decompressed. */
 uint64_t mpq_source_file_size(const struct mpq_source *s);
 
@@ -70,14 +77,14 @@ uint64_t mpq_source_file_size(const struct mpq_source *s);
 MPQ_MUST_CHECK int mpq_source_read_rows(const struct mpq_source *s,
                                         const struct mpq_weight *w, uint64_t row,
                                         uint64_t n, float *dst, struct mpq_err *err);
+/* The stored bytes of a row (mpq_type_row_bytes of them): in the file, or, where its parts
+ * lie apart, gathered in SCRATCH, which has room for them. */
+const unsigned char *mpq_weight_row(const struct mpq_weight *w, uint64_t row,
+                                    unsigned char *scratch);
 /* Lets the kernel drop the tensor's mapped pages. */
 void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
 
 /* Short name of a Hugging Face name ("model.layers.3.mlp.down_proj.weight" gives
  * blk.3.ffn_down), or of a GGUF name. Into dst; -1 when it does not fit. */
 int mpq_name_short(const char *file_name, char *dst, size_t size);
-/* What a short name says: its layer (-1 outside the blocks), its role, and whether it is
- * a linear weight of the blocks. */
-void mpq_name_place(const char *name, int *layer, enum mpq_role *role, int *is_linear);
-
 #endif
