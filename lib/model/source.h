@@ -62,6 +62,9 @@ const struct mpq_weight *mpq_source_role(const struct mpq_source *s, int layer,
 const struct mpq_hparams *mpq_source_hparams(const struct mpq_source *s);
 /* The GGUF behind it, or NULL when it is safetensors. */
 const struct mpq_gguf *mpq_source_gguf(const struct mpq_source *s);
+/* GGUF metadata: of the GGUF behind it, or as a container of the project carries it (then
+ * without tensors); NULL when there is none. */
+const struct mpq_gguf *mpq_source_keys(const struct mpq_source *s);
 /* How messages call it: the path, or "standard input". */
 const char *mpq_source_name(const struct mpq_source *s);
 /* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside the
