@@ -33,19 +33,23 @@ units   := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/t_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/f_*.c))
 
 .PHONY: all deps check asan demo bench fuzz lint format install uninstall clean
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: deps bin
+# What pkg-config finds is read when make starts: after an installation, start again.
+all: deps-build
+	@$(MAKE) --no-print-directory B=$B programs
 
-# The programs. `make` alone ends with bin/ filled.
-.PHONY: bin
-bin: $(tools)
+.PHONY: programs deps-build deps-check deps-demo
+programs: $(tools)
 	@mkdir -p bin
 	@for t in $(notdir $(tools)); do ln -sf ../$B/$$t bin/$$t; done
 
-deps:
-	@sh tests/deps.sh build
+deps: deps-build deps-check deps-demo
+
+deps-build deps-check deps-demo: deps-%:
+	@CC='$(CC)' sh tests/deps.sh $*
 
 $B/libmpq.a: $(lib_obj)
 	@rm -f $@
@@ -62,12 +66,9 @@ $B/%.o: %.c
 check: deps-check
 	@$(MAKE) --no-print-directory B=$B run-tests
 
-.PHONY: run-tests units clis corpus deps-check
+.PHONY: run-tests
 run-tests: $(units) $(tools) $(fuzzers)
 	@sh tests/run.sh $B
-
-deps-check:
-	@sh tests/deps.sh check
 
 $(units): $B/tests/%: $B/tests/unit/%.o $B/tests/unit/main.o $B/libmpq.a
 	@mkdir -p $(@D)
@@ -81,5 +82,49 @@ asan:
 $(fuzzers): $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/replay.o $B/libmpq.a
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# libFuzzer: every target for FUZZ_SECONDS, new inputs beside the build.
+FUZZ_SECONDS ?= 60
+fuzz:
+	@$(MAKE) --no-print-directory B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	    CFLAGS='-O1 -g -fno-sanitize-recover=all' run-fuzz
+
+.PHONY: run-fuzz
+run-fuzz: $(patsubst %,$B/tests/%.o,$(patsubst tests/%.c,%,$(wildcard tests/fuzz/f_*.c))) $B/libmpq.a
+	@for t in $(patsubst tests/fuzz/f_%.c,%,$(wildcard tests/fuzz/f_*.c)); do \
+	    mkdir -p $B/new/$$t; \
+	    clang -fsanitize=fuzzer,address,undefined -o $B/f_$$t $B/tests/fuzz/f_$$t.o \
+	        $B/libmpq.a $(LIBS) && \
+	    $B/f_$$t -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
+	        -artifact_prefix=$B/ $B/new/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
+# MODEL: nothing (the shipped model), smollm2 (fetched), or a GGUF file.
+demo: all deps-demo
+	@sh examples/demo.sh $(MODEL)
+
+bench: all
+	@sh tests/bench/run.sh $(PEER)
+
+lint:
+	@sh tests/lint.sh
+
+format:
+	clang-format -i cmd/*.[ch] lib/*/*.[ch] tests/*/*.[ch]
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 $(tools) $(DESTDIR)$(PREFIX)/bin
+	for s in 1 5 7; do \
+	    install -m 644 man/*.$$s $(DESTDIR)$(PREFIX)/share/man/man$$s || exit 1; done
+
+uninstall:
+	for t in $(notdir $(tools)); do rm -f $(DESTDIR)$(PREFIX)/bin/$$t; done
+	for p in $(notdir $(wildcard man/*.[157])); do \
+	    rm -f $(DESTDIR)$(PREFIX)/share/man/man$${p##*.}/$$p; done
+
+clean:
+	rm -rf build bin
 
 -include $(wildcard $B/*/*.d $B/*/*/*.d)

@@ -12,16 +12,50 @@
 
 /* The numbers up to 42 are ggml's type ids. Gaps are types that ggml removed. */
 enum mpq_dtype {
-    MPQ_F32 = 0, MPQ_F16 = 1, MPQ_Q4_0 = 2, MPQ_Q4_1 = 3, MPQ_Q5_0 = 6, MPQ_Q5_1 = 7,
-    MPQ_Q8_0 = 8, MPQ_Q8_1 = 9, MPQ_Q2_K = 10, MPQ_Q3_K = 11, MPQ_Q4_K = 12,
-    MPQ_Q5_K = 13, MPQ_Q6_K = 14, MPQ_Q8_K = 15, MPQ_IQ2_XXS = 16, MPQ_IQ2_XS = 17,
-    MPQ_IQ3_XXS = 18, MPQ_IQ1_S = 19, MPQ_IQ4_NL = 20, MPQ_IQ3_S = 21, MPQ_IQ2_S = 22,
-    MPQ_IQ4_XS = 23, MPQ_I8 = 24, MPQ_I16 = 25, MPQ_I32 = 26, MPQ_I64 = 27,
-    MPQ_F64 = 28, MPQ_IQ1_M = 29, MPQ_BF16 = 30, MPQ_TQ1_0 = 34, MPQ_TQ2_0 = 35,
-    MPQ_MXFP4 = 39, MPQ_NVFP4 = 40, MPQ_Q1_0 = 41, MPQ_Q2_0 = 42,
+    MPQ_F32 = 0,
+    MPQ_F16 = 1,
+    MPQ_Q4_0 = 2,
+    MPQ_Q4_1 = 3,
+    MPQ_Q5_0 = 6,
+    MPQ_Q5_1 = 7,
+    MPQ_Q8_0 = 8,
+    MPQ_Q8_1 = 9,
+    MPQ_Q2_K = 10,
+    MPQ_Q3_K = 11,
+    MPQ_Q4_K = 12,
+    MPQ_Q5_K = 13,
+    MPQ_Q6_K = 14,
+    MPQ_Q8_K = 15,
+    MPQ_IQ2_XXS = 16,
+    MPQ_IQ2_XS = 17,
+    MPQ_IQ3_XXS = 18,
+    MPQ_IQ1_S = 19,
+    MPQ_IQ4_NL = 20,
+    MPQ_IQ3_S = 21,
+    MPQ_IQ2_S = 22,
+    MPQ_IQ4_XS = 23,
+    MPQ_I8 = 24,
+    MPQ_I16 = 25,
+    MPQ_I32 = 26,
+    MPQ_I64 = 27,
+    MPQ_F64 = 28,
+    MPQ_IQ1_M = 29,
+    MPQ_BF16 = 30,
+    MPQ_TQ1_0 = 34,
+    MPQ_TQ2_0 = 35,
+    MPQ_MXFP4 = 39,
+    MPQ_NVFP4 = 40,
+    MPQ_Q1_0 = 41,
+    MPQ_Q2_0 = 42,
     MPQ_DTYPE_GGML_END = 43,
     /* safetensors only */
-    MPQ_U8 = 64, MPQ_U16, MPQ_U32, MPQ_U64, MPQ_BOOL, MPQ_F8_E4M3, MPQ_F8_E5M2,
+    MPQ_U8 = 64,
+    MPQ_U16,
+    MPQ_U32,
+    MPQ_U64,
+    MPQ_BOOL,
+    MPQ_F8_E4M3,
+    MPQ_F8_E5M2,
     /* native: codes of `bits`, a scale (and a zero) in f16 for each group */
     MPQ_INT = 96,
 };
@@ -57,10 +91,11 @@ int mpq_type_fits(struct mpq_type t, uint64_t cols);
 /* Bytes of one row of COLS elements; -1 when it does not fit or overflows.
  * MPQ_INT: ceil(cols * bits / 8) of codes, then the groups' scales (f16), then,
  * unless symmetric, their zeros (f16). */
-MPQ_MUST_CHECK int mpq_type_row_bytes(struct mpq_type t, uint64_t cols, uint64_t *bytes);
+MPQ_MUST_CHECK int
+mpq_type_row_bytes(struct mpq_type t, uint64_t cols, uint64_t *bytes);
 /* Bytes of ROWS rows. */
-MPQ_MUST_CHECK int mpq_type_bytes(struct mpq_type t, uint64_t rows, uint64_t cols,
-                                  uint64_t *bytes);
+MPQ_MUST_CHECK int
+mpq_type_bytes(struct mpq_type t, uint64_t rows, uint64_t cols, uint64_t *bytes);
 /* Groups in a row of COLS elements (MPQ_INT only). */
 uint64_t mpq_type_groups(struct mpq_type t, uint64_t cols);
 /* Mean bits of a weight in a row of COLS elements, scales included. 0 when it does

@@ -13,8 +13,8 @@ struct mpq_tensor {
     uint64_t dim[MPQ_MAX_DIMS]; /* dim[0] is the row length, as in GGUF: the last of
                                    safetensors' shape */
     uint64_t n_elements, size_bytes;
-    uint64_t offset; /* of the first byte, from the start of its file */
-    unsigned part;   /* which file of a split or sharded model */
+    uint64_t offset;           /* of the first byte, from the start of its file */
+    unsigned part;             /* which file of a split or sharded model */
     const unsigned char *data; /* the mapped bytes, size_bytes of them */
 };
 

@@ -23,15 +23,17 @@ struct mpq_tsv; /* a table in memory; opaque */
 
 /* Reads PATH ("-": standard input), gzip too. KIND is what must stand after ##mpq, or
  * NULL for any. On success *out is the caller's to free. */
-MPQ_MUST_CHECK int mpq_tsv_read(struct mpq_tsv **out, const char *path, const char *kind,
-                                struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_tsv_read(struct mpq_tsv **out, const char *path,
+                                const char *kind, struct mpq_err *err);
 /* The same from N bytes in memory; NAME is for messages. */
-MPQ_MUST_CHECK int mpq_tsv_parse(struct mpq_tsv **out, const char *bytes, size_t n,
-                                 const char *name, const char *kind, struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_tsv_parse(struct mpq_tsv **out, const char *bytes, size_t n, const char *name,
+              const char *kind, struct mpq_err *err);
 void mpq_tsv_free(struct mpq_tsv *t);
 
 const char *mpq_tsv_name(const struct mpq_tsv *t); /* for messages */
-const char *mpq_tsv_kind(const struct mpq_tsv *t); /* NULL when ##mpq was filtered out */
+const char *
+mpq_tsv_kind(const struct mpq_tsv *t); /* NULL when ##mpq was filtered out */
 /* The value of KEY= on the first ##mpq line, decoded; NULL when absent. */
 const char *mpq_tsv_info(struct mpq_tsv *t, const char *key);
 /* Metadata lines without their "##", identical ones once, ##mpq and ##end left out. */
@@ -44,8 +46,8 @@ const char *mpq_tsv_col_name(const struct mpq_tsv *t, size_t col);
 /* Column index, or -1 when there is none. */
 int mpq_tsv_find(const struct mpq_tsv *t, const char *column);
 /* As mpq_tsv_find, but a missing column is an error that names it. */
-MPQ_MUST_CHECK int mpq_tsv_need(const struct mpq_tsv *t, const char *column,
-                                struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_tsv_need(const struct mpq_tsv *t, const char *column, struct mpq_err *err);
 /* Borrowed text of a cell, row < rows, col < cols. */
 const char *mpq_tsv_cell(const struct mpq_tsv *t, size_t row, size_t col);
 /* 1-based line of a row in its file, for messages. */
@@ -64,15 +66,15 @@ struct mpq_tsv_writer {
 };
 /* ##mpq line. INFO is pairs key, value, ..., NULL; blanks, % and control bytes in a
  * value are percent-encoded. */
-MPQ_MUST_CHECK int mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out,
-                                 const char *kind, const char *const *info,
-                                 struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
+              const char *const *info, struct mpq_err *err);
 /* One "##" line; TEXT without the ##. */
 MPQ_MUST_CHECK int mpq_tsv_put_meta(struct mpq_tsv_writer *w, struct mpq_err *err,
                                     const char *fmt, ...) MPQ_PRINTF(3, 4);
 /* "#" and the tab-separated COLUMNS. */
-MPQ_MUST_CHECK int mpq_tsv_columns(struct mpq_tsv_writer *w, const char *columns,
-                                   struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_tsv_columns(struct mpq_tsv_writer *w, const char *columns, struct mpq_err *err);
 /* A whole row: cells parted by tabs, no newline. */
 MPQ_MUST_CHECK int mpq_tsv_row(struct mpq_tsv_writer *w, struct mpq_err *err,
                                const char *fmt, ...) MPQ_PRINTF(3, 4);
