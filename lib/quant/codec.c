@@ -1,0 +1,89 @@
+#include "quant/codec.h"
+
+#include "quant/block.h"
+
+#include <assert.h>
+
+static const struct mpq_codec *
+find(struct mpq_type t)
+{
+    switch (t.id) {
+    case MPQ_F32:
+        return &mpq_codec_f32;
+    case MPQ_F16:
+        return &mpq_codec_f16;
+    case MPQ_BF16:
+        return &mpq_codec_bf16;
+    case MPQ_Q8_0:
+        return &mpq_codec_q8_0;
+    case MPQ_Q5_0:
+        return &mpq_codec_q5_0;
+    case MPQ_Q4_0:
+        return &mpq_codec_q4_0;
+    case MPQ_Q5_1:
+        return &mpq_codec_q5_1;
+    case MPQ_Q4_1:
+        return &mpq_codec_q4_1;
+    case MPQ_Q6_K:
+        return &mpq_codec_q6_k;
+    case MPQ_Q5_K:
+        return &mpq_codec_q5_k;
+    case MPQ_Q4_K:
+        return &mpq_codec_q4_k;
+    case MPQ_Q3_K:
+        return &mpq_codec_q3_k;
+    case MPQ_Q2_K:
+        return &mpq_codec_q2_k;
+    case MPQ_IQ4_NL:
+        return &mpq_codec_iq4_nl;
+    case MPQ_IQ4_XS:
+        return &mpq_codec_iq4_xs;
+    default:
+        return NULL;
+    }
+}
+
+static int
+is_intb(struct mpq_type t)
+{
+    return t.id == MPQ_INT && t.bits >= 1 && t.bits <= 8;
+}
+
+int
+mpq_codec_reads(struct mpq_type t)
+{
+    return is_intb(t) || find(t) != NULL;
+}
+
+int
+mpq_codec_writes(struct mpq_type t)
+{
+    const struct mpq_codec *codec = find(t);
+
+    return codec ? codec->encode != NULL : 0;
+}
+
+void
+mpq_decode_row(struct mpq_type t, const void *src, float *dst, size_t cols)
+{
+    const struct mpq_codec *codec = find(t);
+
+    if (!codec) {
+        assert(is_intb(t));
+        mpq_intb_decode(t, src, dst, cols);
+        return;
+    }
+    assert(cols % codec->block == 0);
+    codec->decode(src, dst, cols / codec->block);
+}
+
+void
+mpq_encode_row(struct mpq_type t, const float *src, const float *importance, void *dst,
+               size_t cols, enum mpq_effort effort)
+{
+    const struct mpq_codec *codec = find(t);
+
+    assert(codec && codec->encode);
+    assert(cols % codec->block == 0);
+    codec->encode(src, importance, dst, cols / codec->block, effort);
+}

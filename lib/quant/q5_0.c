@@ -1,0 +1,32 @@
+/*
+ * q5_0: 32 elements in 22 bytes.
+ *
+ *   f16 d, u32 high, u8 q[16]           value = d * (code - 16)
+ *   q[j] = low 4 bits of code[j] | those of code[j + 16] << 4
+ *   bit j of high = bit 4 of code[j]
+ */
+#include "quant/block.h"
+
+#include "base/simd.h"
+#include "quant/half.h"
+
+enum { N = 32, BYTES = 22 };
+
+MPQ_CLONES static void
+decode_q5_0(const unsigned char *src, float *dst, size_t n)
+{
+    for (; n; n--, src += BYTES, dst += N) {
+        const float d = mpq_get_f16(src);
+        const unsigned char *q = src + 6;
+        const uint32_t high = (uint32_t)src[2] | (uint32_t)src[3] << 8 |
+                              (uint32_t)src[4] << 16 | (uint32_t)src[5] << 24;
+        for (int j = 0; j < N / 2; j++) {
+            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
+            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            dst[j] = (float)(low - 16) * d;
+            dst[j + N / 2] = (float)(up - 16) * d;
+        }
+    }
+}
+
+const struct mpq_codec mpq_codec_q5_0 = { N, BYTES, decode_q5_0, NULL };
