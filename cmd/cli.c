@@ -320,6 +320,19 @@ on_signal(int signal_number)
     raise(signal_number);
 }
 
+/* A mapped file that somebody cut short while it was read. */
+static void
+on_bus_error(int signal_number)
+{
+    static const char text[] = ": an input file shrank while it was read\n";
+    (void)signal_number;
+    mpq_out_remove_all();
+    if (write(STDERR_FILENO, tool->name, strlen(tool->name)) < 0 ||
+        write(STDERR_FILENO, text, sizeof text - 1) < 0)
+        _exit(1);
+    _exit(1);
+}
+
 /* A closed pipe ends the program quietly through EPIPE, see cli_finish; other signals
  * take unfinished files with them. */
 static void
@@ -333,6 +346,8 @@ set_signals(void)
     sa.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         sigaction(fatal[i], &sa, NULL);
+    sa.sa_handler = on_bus_error;
+    sigaction(SIGBUS, &sa, NULL);
 }
 
 static void
