@@ -16,14 +16,21 @@
 struct mpq_st; /* an open safetensors file; opaque */
 
 /* Reads and checks the header. PATH is for messages; MAP is borrowed and must outlive
- * *out. On success *out is the caller's to free. */
+ * *out. On success *out is the caller's to free. Refused are, with one line each:
+ * headers longer than the file or than 100 MB, JSON that is broken or has a key twice,
+ * unsafe names (fmt/safe.h), unknown dtypes, dimensions that are zero or overflow,
+ * offsets that do not fit the shape, overlaps, holes, and bytes behind the last tensor.
+ */
 MPQ_MUST_CHECK int mpq_st_open(struct mpq_st **out, const struct mpq_map *map,
                                const char *path, struct mpq_err *err);
 void mpq_st_free(struct mpq_st *st);
 /* Tensors in the order of their data. dim[0] is the last of the file's shape. */
 size_t mpq_st_count(const struct mpq_st *st);
 const struct mpq_tensor *mpq_st_tensor(const struct mpq_st *st, size_t i);
-/* __metadata__; the value is NULL when there is no such key. */
+/* By name; NULL when there is none. */
+const struct mpq_tensor *mpq_st_find(const struct mpq_st *st, const char *name);
+/* __metadata__, keys in the file's order; the value is NULL when there is no such key.
+ */
 size_t mpq_st_meta_count(const struct mpq_st *st);
 const char *mpq_st_meta_key(const struct mpq_st *st, size_t i);
 const char *mpq_st_meta(const struct mpq_st *st, const char *key);
@@ -36,9 +43,9 @@ void mpq_st_head_free(struct mpq_st_head *h);
 MPQ_MUST_CHECK int mpq_st_put_meta(struct mpq_st_head *h, const char *key,
                                    const char *value, struct mpq_err *err);
 /* DIM as in struct mpq_tensor (row length first). */
-MPQ_MUST_CHECK int mpq_st_put_tensor(struct mpq_st_head *h, const char *name,
-                                     struct mpq_type type, unsigned n_dims,
-                                     const uint64_t *dim, struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_st_put_tensor(struct mpq_st_head *h, const char *name, struct mpq_type type,
+                  unsigned n_dims, const uint64_t *dim, struct mpq_err *err);
 /* Length and JSON, padded with blanks so that data begins at a multiple of 8, and to
  * at least MIN_BYTES in all. */
 MPQ_MUST_CHECK int mpq_st_head_finish(struct mpq_st_head *h, uint64_t min_bytes,

@@ -7,33 +7,29 @@
 #define MPQ_MODEL_SOURCE_H
 
 #include "fmt/gguf.h"
+#include "fmt/st.h"
 #include "fmt/tensor.h"
-
-/* What a matrix does in the model. Units of a layer come first. */
-enum mpq_role {
-    MPQ_ROLE_OTHER = 0, /* norms, biases, routers, sinks, anything unknown */
-    MPQ_ROLE_Q, MPQ_ROLE_K, MPQ_ROLE_V, MPQ_ROLE_O, MPQ_ROLE_QKV,
-    MPQ_ROLE_GATE, MPQ_ROLE_UP, MPQ_ROLE_DOWN, MPQ_ROLE_GATE_UP,
-    MPQ_ROLE_EMBED,  /* token_embd */
-    MPQ_ROLE_OUTPUT, /* output, where the model has one of its own */
-};
+#include "model/names.h"
 
 struct mpq_weight {
-    const char *name;           /* short: blk.3.ffn_down, token_embd, blk.3.attn_q.bias */
-    const char *file_name;      /* as the file has it */
-    struct mpq_tensor tensor;   /* type, dimensions, mapped data; name = file_name */
-    int layer;                  /* -1 outside the blocks */
+    const char *name;         /* short: blk.3.ffn_down, token_embd, blk.3.attn_q.bias */
+    const char *file_name;    /* as the file has it */
+    struct mpq_tensor tensor; /* type, dimensions, mapped data; name = file_name */
+    int layer;                /* -1 outside the blocks */
     enum mpq_role role;
     const unsigned char *scales, *zeros; /* of a native container, where a row's codes
                                             (tensor.data), scales and zeros lie apart;
                                             otherwise NULL. See mpq_weight_row. */
-    int is_matrix;              /* two or more dimensions */
-    int is_linear;              /* "linear weight of the blocks": q k v o gate up down,
-                                   fused or of experts */
+    int is_matrix;                       /* two or more dimensions */
+    int is_linear; /* "linear weight of the blocks": q k v o gate up down,
+                      fused or of experts */
     uint64_t rows, cols;
 };
 
-/* Hyper-parameters, from GGUF metadata or config.json; 0 where the file has none. */
+/* Hyper-parameters, from GGUF metadata or config.json; where these leave one out, from
+ * the tensors' shapes; 0 where nothing tells. Where a model has a number for each layer
+ * (head_count, feed_forward_length), the greatest. n_layer is one more than the last
+ * layer that has tensors. The rest is the file's word: not held against the shapes. */
 struct mpq_hparams {
     char arch[64];  /* GGUF's name: llama, qwen2, gemma3 ... */
     char name[128]; /* general.name, or the config's name; never a path */
@@ -44,8 +40,10 @@ struct mpq_hparams {
 struct mpq_source; /* an open model; opaque, owns mappings */
 
 /* Opens PATH ("-": standard input). CONFIG_DIR, or NULL, is where config.json is looked
- * for instead of beside a .safetensors file. Everything is checked here: names (unique,
- * no control bytes, no blanks), sizes, offsets; tensor values are not read. */
+ * for instead of beside a .safetensors file, and must then have it. Everything is
+ * checked here: names (unique, no control bytes, no blanks), sizes, offsets, that the
+ * shards of a folder are those of its index, that no layer is missing; tensor values
+ * are not read. */
 MPQ_MUST_CHECK int mpq_source_open(struct mpq_source **out, const char *path,
                                    const char *config_dir, struct mpq_err *err);
 void mpq_source_free(struct mpq_source *s);
@@ -56,20 +54,24 @@ size_t mpq_source_count(const struct mpq_source *s);
 const struct mpq_weight *mpq_source_weight(const struct mpq_source *s, size_t i);
 /* By short name; NULL when there is none. */
 const struct mpq_weight *mpq_source_find(const struct mpq_source *s, const char *name);
-/* The matrix of LAYER with ROLE, or NULL. */
-const struct mpq_weight *mpq_source_role(const struct mpq_source *s, int layer,
-                                         enum mpq_role role);
+/* The first matrix of LAYER (-1: outside the blocks) with ROLE, or NULL. */
+const struct mpq_weight *
+mpq_source_role(const struct mpq_source *s, int layer, enum mpq_role role);
 const struct mpq_hparams *mpq_source_hparams(const struct mpq_source *s);
 /* The GGUF behind it, or NULL when it is safetensors. */
 const struct mpq_gguf *mpq_source_gguf(const struct mpq_source *s);
-/* GGUF metadata: of the GGUF behind it, or as a container of the project carries it (then
- * without tensors); NULL when there is none. */
+/* GGUF metadata: of the GGUF behind it, or as a container of the project carries it
+ * (then without tensors); NULL when there is none. */
 const struct mpq_gguf *mpq_source_keys(const struct mpq_source *s);
+/* The safetensors behind it, the first shard of several; NULL when it is a GGUF. */
+const struct mpq_st *mpq_source_st(const struct mpq_source *s);
 /* How messages call it: the path, or "standard input". */
 const char *mpq_source_name(const struct mpq_source *s);
-/* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside the
- * tensors, or the string of that key in a safetensors header's metadata. Borrowed; NULL
- * when the model has none (a GGUF never does). */
+/* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside
+ * the tensors, or the string of that key in a safetensors header's metadata, which
+ * comes before a file that merely lies beside. Borrowed; NULL when the model has none
+ * (a GGUF never does). The first call for a file reads it: not safe from many threads.
+ */
 const char *mpq_source_text(const struct mpq_source *s, const char *file);
 /* Bytes of all its files, decompressed. */
 uint64_t mpq_source_file_size(const struct mpq_source *s);
@@ -77,17 +79,14 @@ uint64_t mpq_source_file_size(const struct mpq_source *s);
 /* Decodes rows [row, row + n) into dst[n][cols], row-major; the caller's. -1 when the
  * type cannot be decoded, or a value is NaN or infinite (tensor, row and column are
  * named). Safe to call from many threads. */
-MPQ_MUST_CHECK int mpq_source_read_rows(const struct mpq_source *s,
-                                        const struct mpq_weight *w, uint64_t row,
-                                        uint64_t n, float *dst, struct mpq_err *err);
-/* The stored bytes of a row (mpq_type_row_bytes of them): in the file, or, where its parts
- * lie apart, gathered in SCRATCH, which has room for them. */
-const unsigned char *mpq_weight_row(const struct mpq_weight *w, uint64_t row,
-                                    unsigned char *scratch);
+MPQ_MUST_CHECK int
+mpq_source_read_rows(const struct mpq_source *s, const struct mpq_weight *w,
+                     uint64_t row, uint64_t n, float *dst, struct mpq_err *err);
+/* The stored bytes of a row (mpq_type_row_bytes of them): in the file, or, where its
+ * parts lie apart, gathered in SCRATCH, which has room for them. */
+const unsigned char *
+mpq_weight_row(const struct mpq_weight *w, uint64_t row, unsigned char *scratch);
 /* Lets the kernel drop the tensor's mapped pages. */
 void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
 
-/* Short name of a Hugging Face name ("model.layers.3.mlp.down_proj.weight" gives
- * blk.3.ffn_down), or of a GGUF name. Into dst; -1 when it does not fit. */
-int mpq_name_short(const char *file_name, char *dst, size_t size);
 #endif
