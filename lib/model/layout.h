@@ -60,6 +60,10 @@ int mpq_layout_in_tsv(const struct mpq_tsv *t);
 MPQ_MUST_CHECK int
 mpq_layout_from_source(struct mpq_layout *out, const struct mpq_source *s,
                        struct mpq_err *err);
+/* Prepares mpq_layout_find for a layout made by hand; FILE is for messages. -1 when a
+ * name is there twice. */
+MPQ_MUST_CHECK int
+mpq_layout_index(struct mpq_layout *l, const char *file, struct mpq_err *err);
 /* Frees what *l owns and makes it empty; a zeroed one is fine. */
 void mpq_layout_free(struct mpq_layout *l);
 

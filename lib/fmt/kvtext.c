@@ -1,0 +1,272 @@
+#include "fmt/kvtext.h"
+
+#include "base/parse.h"
+#include "fmt/safe.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* In the order of enum mpq_gguf_type. */
+static const struct {
+    const char *name;
+    uint8_t size; /* bytes of a value; 0: a string */
+    char form;    /* u, i, f, b, s; 0: an array, which is written otherwise */
+} types[] = {
+    { "u8", 1, 'u' },  { "i8", 1, 'i' },  { "u16", 2, 'u' }, { "i16", 2, 'i' },
+    { "u32", 4, 'u' }, { "i32", 4, 'i' }, { "f32", 4, 'f' }, { "bool", 1, 'b' },
+    { "str", 0, 's' }, { "array", 0, 0 }, { "u64", 8, 'u' }, { "i64", 8, 'i' },
+    { "f64", 8, 'f' },
+};
+enum { N_TYPES = sizeof types / sizeof *types };
+
+static uint64_t
+load(const unsigned char *p, unsigned size)
+{
+    uint64_t v = 0;
+    for (unsigned i = 0; i < size; i++)
+        v |= (uint64_t)p[i] << 8 * i;
+    return v;
+}
+
+static void
+store(struct mpq_buf *out, uint64_t v, unsigned size)
+{
+    unsigned char le[8];
+    for (unsigned i = 0; i < size; i++)
+        le[i] = (unsigned char)(v >> 8 * i);
+    mpq_buf_add(out, le, size);
+}
+
+static void
+add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array)
+{
+    for (uint64_t i = 0; i < n;) {
+        size_t len = mpq_utf8_length(s + i, (size_t)(n - i));
+        if (len == 0 || s[i] == '%' || s[i] == 0 ||
+            (in_array && (s[i] <= ' ' || s[i] == 0x7f))) {
+            mpq_buf_printf(out, "%%%02x", s[i]);
+            len = 1;
+        } else {
+            mpq_buf_add(out, s + i, len);
+        }
+        i += len;
+    }
+}
+
+static void
+add_number(struct mpq_buf *out, uint32_t type, const unsigned char *p)
+{
+    unsigned size = types[type].size;
+    uint64_t v = load(p, size);
+
+    if (types[type].form == 'i') {
+        uint64_t sign = (uint64_t)1 << (8 * size - 1);
+        /* sign bits above the number's own */
+        mpq_buf_printf(out, "%" PRId64, (int64_t)((v ^ sign) - sign));
+    } else if (type == MPQ_GGUF_F32) {
+        uint32_t bits = (uint32_t)v;
+        float f;
+        memcpy(&f, &bits, sizeof f);
+        mpq_buf_printf(out, "%.9g", (double)f);
+    } else if (type == MPQ_GGUF_F64) {
+        double d;
+        memcpy(&d, &v, sizeof d);
+        mpq_buf_printf(out, "%.17g", d);
+    } else {
+        mpq_buf_printf(out, "%" PRIu64, v);
+    }
+}
+
+void
+mpq_kvtext_add(struct mpq_buf *out, const struct mpq_gguf_kv *kv)
+{
+    if (kv->type == MPQ_GGUF_STR) {
+        mpq_buf_adds(out, "str ");
+        add_string(out, kv->data, kv->count, 0);
+        return;
+    }
+    if (kv->type != MPQ_GGUF_ARR) {
+        mpq_buf_printf(out, "%s ", types[kv->type].name);
+        add_number(out, kv->type, kv->data);
+        return;
+    }
+    mpq_buf_printf(out, "%s[%" PRIu64 "]", types[kv->item_type].name, kv->count);
+    const unsigned char *p = kv->data;
+    for (uint64_t i = 0; i < kv->count; i++) {
+        mpq_buf_adds(out, " ");
+        if (kv->item_type == MPQ_GGUF_STR) {
+            uint64_t n = load(p, 8);
+            add_string(out, p + 8, n, 1);
+            p += 8 + n;
+        } else {
+            add_number(out, kv->item_type, p);
+            p += types[kv->item_type].size;
+        }
+    }
+}
+
+static int
+hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A GGUF string (length, bytes) from S[n] with its %XX decoded. */
+static int
+put_string(struct mpq_buf *out, const char *s, size_t n)
+{
+    size_t at = out->len;
+
+    store(out, 0, 8);
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        if (c == '%') {
+            int hi = n - i > 2 ? hex(s[i + 1]) : -1, lo = hi < 0 ? -1 : hex(s[i + 2]);
+            if (lo < 0)
+                return -1;
+            c = (char)(hi * 16 + lo);
+            i += 2;
+        }
+        mpq_buf_add(out, &c, 1);
+    }
+    if (out->failed)
+        return 0; /* told at the end */
+    uint64_t length = out->len - at - 8;
+    for (int i = 0; i < 8; i++)
+        out->data[at + (size_t)i] = (char)(unsigned char)(length >> 8 * i);
+    return 0;
+}
+
+/* A whole number of the type's range; *v holds its low bytes. */
+static int
+parse_whole(const char *word, uint32_t type, uint64_t *v)
+{
+    int negative = types[type].form == 'i' && *word == '-';
+    unsigned bits = 8 * types[type].size;
+    uint64_t max = bits == 64 ? UINT64_MAX : ((uint64_t)1 << bits) - 1;
+
+    if (types[type].form == 'i')
+        max = max / 2 + (uint64_t)negative;
+    if (types[type].form == 'b')
+        max = 1;
+    if (mpq_parse_u64(word + negative, v) < 0 || *v > max)
+        return -1;
+    if (negative)
+        *v = 0 - *v;
+    return 0;
+}
+
+static int
+parse_float(const char *word, uint32_t type, uint64_t *v)
+{
+    char *end;
+
+    if (strpbrk(word, "xX()") || strspn(word, " \t\n") || !*word)
+        return -1;
+    if (type == MPQ_GGUF_F32) {
+        float f = strtof(word, &end);
+        uint32_t bits;
+        memcpy(&bits, &f, sizeof bits);
+        *v = bits;
+    } else {
+        double d = strtod(word, &end);
+        memcpy(v, &d, sizeof *v);
+    }
+    return *end ? -1 : 0;
+}
+
+static int
+put_item(struct mpq_buf *out, uint32_t type, const char *word, size_t n)
+{
+    char number[64];
+    uint64_t v;
+
+    if (type == MPQ_GGUF_STR)
+        return put_string(out, word, n);
+    if (n >= sizeof number)
+        return -1;
+    memcpy(number, word, n);
+    number[n] = '\0';
+    if ((types[type].form == 'f' ? parse_float(number, type, &v)
+                                 : parse_whole(number, type, &v)) < 0)
+        return -1;
+    store(out, v, types[type].size);
+    return 0;
+}
+
+/* "TYPE" or "TYPE[COUNT]" at *text, which is moved behind it. */
+static int
+parse_type(const char **text, uint32_t *type, int *is_array, uint64_t *count)
+{
+    size_t n = strcspn(*text, "[ ");
+    char digits[24];
+
+    for (*type = 0; *type < N_TYPES; ++*type)
+        if (types[*type].form && strlen(types[*type].name) == n &&
+            strncmp(types[*type].name, *text, n) == 0)
+            break;
+    *text += n;
+    *is_array = **text == '[';
+    if (*type == N_TYPES || !*is_array)
+        return *type == N_TYPES ? -1 : 0;
+    n = strcspn(*text + 1, "]");
+    if (n == 0 || n >= sizeof digits || (*text)[1 + n] != ']')
+        return -1;
+    memcpy(digits, *text + 1, n);
+    digits[n] = '\0';
+    *text += n + 2;
+    return mpq_parse_u64(digits, count);
+}
+
+/* The value's bytes as a GGUF file has them, from its type on. */
+static int
+parse_value(struct mpq_buf *out, const char *text)
+{
+    uint64_t count, i;
+    uint32_t type;
+    int is_array;
+
+    if (parse_type(&text, &type, &is_array, &count) < 0)
+        return -1;
+    if (!is_array) {
+        store(out, type, 4);
+        return *text == ' ' ? put_item(out, type, text + 1, strlen(text + 1)) : -1;
+    }
+    store(out, MPQ_GGUF_ARR, 4);
+    store(out, type, 4);
+    store(out, count, 8);
+    for (i = 0; *text == ' '; i++) {
+        size_t n = strcspn(++text, " ");
+        if (put_item(out, type, text, n) < 0)
+            return -1;
+        text += n;
+    }
+    return *text || i != count ? -1 : 0;
+}
+
+int
+mpq_kvtext_put(struct mpq_gguf_head *h, const char *key, const char *text,
+               const char *name, struct mpq_err *err)
+{
+    struct mpq_buf raw = { 0 };
+    int rc = -1;
+
+    if (parse_value(&raw, text) < 0) {
+        mpq_fail(err, MPQ_EDATA, "%s: key %.200s: '%.40s' is not a value", name, key,
+                 text);
+    } else if (raw.failed) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
+    } else {
+        struct mpq_gguf_kv kv = { .key = key,
+                                  .raw = (const unsigned char *)raw.data,
+                                  .raw_size = raw.len };
+        mpq_gguf_put_raw(h, &kv);
+        rc = 0;
+    }
+    mpq_buf_free(&raw);
+    return rc;
+}

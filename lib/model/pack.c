@@ -1,0 +1,288 @@
+#include "model/pack.h"
+
+#include "base/par.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TILE_WEIGHTS = 1 << 16,  /* of a tile of decoded rows: 256 KiB stay in the cache */
+    BATCH_BYTES = 16 << 20,  /* of encoded tiles: enough to keep many threads busy */
+    BATCH_COPIES = 64 << 20, /* bytes copied between two batches of tiles */
+    BATCH_TILES = 1024,
+};
+
+/* Some rows of a piece. */
+struct tile {
+    const struct mpq_piece *piece;
+    uint64_t row, n_rows;
+    size_t offset;     /* of its encoded bytes in the batch's buffer, ... */
+    const void *bytes; /* ... or where they are already, in the source: a copy */
+    uint64_t size;
+};
+
+struct batch {
+    struct tile tiles[BATCH_TILES];
+    size_t n, used;
+    uint64_t copied;
+    unsigned char *buffer;
+};
+
+struct packer {
+    const struct mpq_packfile *file;
+    const struct mpq_source *source;
+    struct mpq_out *out;
+    const struct mpq_pack_options *options;
+    struct batch batches[2]; /* one is encoded while the other is written */
+    struct batch *encoding, *writing;
+    size_t piece; /* the next tile begins here ... */
+    uint64_t row; /* ... at this row */
+    size_t scratch_weights, scratch_bytes;
+    float *weights;               /* [threads][scratch_weights] */
+    unsigned char *packed;        /* [threads][scratch_bytes]: a row */
+    struct mpq_buf scales, zeros; /* of the native matrix that is being written */
+};
+
+static uint64_t
+row_bytes(struct mpq_type type, const struct mpq_weight *w)
+{
+    uint64_t bytes = 0;
+    int rc = mpq_type_row_bytes(type, w->cols, &bytes);
+    assert(rc == 0); /* the plan was checked */
+    (void)rc;
+    return bytes;
+}
+
+static uint64_t
+tile_rows(const struct mpq_weight *w)
+{
+    uint64_t rows = TILE_WEIGHTS / w->cols;
+    return rows < 1 ? 1 : rows < w->rows ? rows : w->rows;
+}
+
+/* Bytes of the source that can be written as they stand? */
+static int
+is_direct(const struct mpq_piece *p)
+{
+    return mpq_piece_is_copy(p) && !p->weight->scales;
+}
+
+/* Cuts the next pieces into the tiles of B. */
+static void
+fill(struct packer *p, struct batch *b)
+{
+    b->n = 0;
+    b->used = 0;
+    b->copied = 0;
+    while (p->piece < p->file->n && b->n < BATCH_TILES && b->used < BATCH_BYTES &&
+           b->copied < BATCH_COPIES) {
+        const struct mpq_piece *piece = &p->file->pieces[p->piece];
+        const struct mpq_weight *w = piece->weight;
+        struct tile *t = &b->tiles[b->n++];
+        uint64_t bytes = row_bytes(piece->stored, w), left = w->rows - p->row;
+        uint64_t rows = is_direct(piece) ? BATCH_COPIES / bytes + 1 : tile_rows(w);
+        *t = (struct tile){ .piece = piece, .row = p->row };
+        t->n_rows = rows < left ? rows : left;
+        t->size = t->n_rows * bytes;
+        if (is_direct(piece)) {
+            t->bytes = w->tensor.data + t->row * bytes;
+            b->copied += t->size;
+        } else {
+            t->offset = b->used;
+            b->used += (size_t)t->size;
+        }
+        p->row += t->n_rows;
+        if (p->row == w->rows) {
+            p->row = 0;
+            p->piece++;
+        }
+    }
+}
+
+static const float *
+importance_of(const struct packer *p, const struct mpq_piece *piece, uint64_t row)
+{
+    const struct mpq_importance *all = p->options->importance;
+    const struct mpq_importance *i = all ? &all[piece - p->file->pieces] : NULL;
+
+    if (!i || !i->values)
+        return NULL;
+    uint64_t rows = piece->weight->rows / i->n_parts;
+    return i->values + row / rows * piece->weight->cols;
+}
+
+static int
+encode_tile(struct packer *p, const struct tile *t, unsigned thread,
+            struct mpq_err *err)
+{
+    const struct mpq_piece *piece = t->piece;
+    const struct mpq_weight *w = piece->weight;
+    const size_t cols = (size_t)w->cols;
+    const uint64_t bytes = row_bytes(piece->stored, w);
+    const int rounds = !mpq_type_eq(piece->type, piece->stored) &&
+                       !mpq_type_eq(piece->type, w->tensor.type);
+    unsigned char *packed = p->packed + thread * p->scratch_bytes;
+    unsigned char *dst = p->encoding->buffer + t->offset;
+    float *x = p->weights + thread * p->scratch_weights;
+
+    if (mpq_piece_is_copy(piece)) { /* of a native matrix whose parts lie apart */
+        for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes)
+            memcpy(dst, mpq_weight_row(w, t->row + r, packed), (size_t)bytes);
+        return 0;
+    }
+    if (mpq_source_read_rows(p->source, w, t->row, t->n_rows, x, err) < 0)
+        return -1;
+    for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes, x += cols) {
+        const float *importance = importance_of(p, piece, t->row + r);
+        if (rounds) {
+            mpq_encode_row(piece->type, x, importance, packed, cols,
+                           p->options->effort);
+            mpq_decode_row(piece->type, packed, x, cols);
+        }
+        mpq_encode_row(piece->stored, x, importance, dst, cols, p->options->effort);
+    }
+    return 0;
+}
+
+/* Rows of a native matrix: the codes go out, scales and zeros wait for the end. */
+static int
+write_native(struct packer *p, const struct tile *t, const unsigned char *rows,
+             struct mpq_err *err)
+{
+    const struct mpq_type type = t->piece->stored;
+    const size_t scales = (size_t)mpq_type_groups(type, t->piece->weight->cols) * 2;
+    const size_t zeros = type.symmetric ? 0 : scales;
+    const size_t bytes = (size_t)(t->size / t->n_rows);
+    const size_t codes = bytes - scales - zeros;
+
+    for (uint64_t r = 0; r < t->n_rows; r++, rows += bytes) {
+        if (mpq_out_write(p->out, rows, codes, err) < 0)
+            return -1;
+        mpq_buf_add(&p->scales, rows + codes, scales);
+        mpq_buf_add(&p->zeros, rows + codes + scales, zeros);
+    }
+    if (p->scales.failed || p->zeros.failed)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_out_name(p->out));
+    return 0;
+}
+
+/* What follows the last row of a piece. */
+static int
+end_piece(struct packer *p, const struct mpq_piece *piece, struct mpq_err *err)
+{
+    if (mpq_out_write(p->out, p->scales.data, p->scales.len, err) < 0 ||
+        mpq_out_write(p->out, p->zeros.data, p->zeros.len, err) < 0 ||
+        mpq_out_zeros(p->out, piece->padding, err) < 0)
+        return -1;
+    p->scales.len = 0;
+    p->zeros.len = 0;
+    mpq_source_drop(p->source, piece->weight);
+    return 0;
+}
+
+static int
+write_batch(struct packer *p, const struct batch *b, struct mpq_err *err)
+{
+    uint64_t before = mpq_out_size(p->out);
+
+    for (size_t i = 0; i < b->n; i++) {
+        const struct tile *t = &b->tiles[i];
+        const unsigned char *bytes = t->bytes ? t->bytes : b->buffer + t->offset;
+        int rc = t->piece->stored.id == MPQ_INT
+                     ? write_native(p, t, bytes, err)
+                     : mpq_out_write(p->out, bytes, (size_t)t->size, err);
+        if (rc == 0 && t->row + t->n_rows == t->piece->weight->rows)
+            rc = end_piece(p, t->piece, err);
+        if (rc < 0)
+            return -1;
+    }
+    if (p->options->progress && b->n)
+        p->options->progress(p->options->progress_ctx, mpq_out_size(p->out) - before);
+    return 0;
+}
+
+/* Item 0 writes the batch before, the others encode a tile of this one each. */
+static int
+do_item(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    struct packer *p = ctx;
+
+    if (item == 0)
+        return write_batch(p, p->writing, err);
+    const struct tile *t = &p->encoding->tiles[item - 1];
+    return t->bytes ? 0 : encode_tile(p, t, thread, err);
+}
+
+/* Room for the largest tile and row of all pieces. */
+static int
+make_room(struct packer *p, struct mpq_err *err)
+{
+    uint64_t tile = 0, row = 0, weights = 0;
+    const size_t threads = p->options->threads;
+
+    for (size_t i = 0; i < p->file->n; i++) {
+        const struct mpq_piece *piece = &p->file->pieces[i];
+        const struct mpq_weight *w = piece->weight;
+        uint64_t rows = tile_rows(w), bytes = row_bytes(piece->stored, w);
+        uint64_t packed = row_bytes(piece->type, w);
+        if (is_direct(piece))
+            continue;
+        weights = rows * w->cols > weights ? rows * w->cols : weights;
+        tile = rows * bytes > tile ? rows * bytes : tile;
+        row = bytes > row ? bytes : row;
+        row = packed > row ? packed : row;
+    }
+    p->scratch_weights = (size_t)weights;
+    p->scratch_bytes = (size_t)row;
+    if (weights < SIZE_MAX / sizeof *p->weights / threads && row < SIZE_MAX / threads) {
+        p->weights = malloc(threads * p->scratch_weights * sizeof *p->weights + 1);
+        p->packed = malloc(threads * p->scratch_bytes + 1);
+    }
+    for (int i = 0; i < 2 && tile < SIZE_MAX - BATCH_BYTES; i++)
+        p->batches[i].buffer = malloc(BATCH_BYTES + (size_t)tile);
+    if (!p->weights || !p->packed || !p->batches[0].buffer || !p->batches[1].buffer)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory",
+                        mpq_source_name(p->source));
+    return 0;
+}
+
+int
+mpq_pack_write(const struct mpq_packfile *f, const struct mpq_source *s,
+               struct mpq_out *out, const struct mpq_pack_options *options,
+               struct mpq_err *err)
+{
+    struct packer *p = calloc(1, sizeof *p);
+    const uint64_t before = mpq_out_size(out);
+    int rc = -1;
+
+    if (!p)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+    p->file = f;
+    p->source = s;
+    p->out = out;
+    p->options = options;
+    p->encoding = &p->batches[0];
+    p->writing = &p->batches[1];
+    if (make_room(p, err) < 0 || mpq_out_write(out, f->head.data, f->head.len, err) < 0)
+        goto out;
+    do { /* the last round has nothing to encode, the first nothing to write */
+        fill(p, p->encoding);
+        if (mpq_par_for(options->threads, p->encoding->n + 1, do_item, p, err) < 0)
+            goto out;
+        struct batch *done = p->encoding;
+        p->encoding = p->writing;
+        p->writing = done;
+    } while (p->writing->n);
+    assert(mpq_out_size(out) - before == f->size_bytes);
+    rc = 0;
+out:
+    mpq_buf_free(&p->scales);
+    mpq_buf_free(&p->zeros);
+    free(p->weights);
+    free(p->packed);
+    free(p->batches[0].buffer);
+    free(p->batches[1].buffer);
+    free(p);
+    return rc;
+}

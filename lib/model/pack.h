@@ -1,0 +1,38 @@
+/*
+ * Fills a planned file with weights: rows are read, encoded in tiles on all threads and
+ * written in the order of the file, while the next ones are being encoded. Tiles depend
+ * on the shapes alone, so the bytes do not depend on the number of threads. In memory
+ * are two batches of encoded tiles and a tile of decoded rows for each thread, some
+ * tens of MB, whatever the model; the source's pages are let go tensor by tensor.
+ */
+#ifndef MPQ_MODEL_PACK_H
+#define MPQ_MODEL_PACK_H
+
+#include "model/packfile.h"
+#include "quant/codec.h"
+
+/* Importance of a matrix's columns: a row of values for all its rows, or one for each
+ * of several equal parts of them (the experts of a mixture). */
+struct mpq_importance {
+    const float *values; /* [n_parts][cols], >= 0; NULL: all ones */
+    uint64_t n_parts;
+};
+
+struct mpq_pack_options {
+    enum mpq_effort effort;
+    unsigned threads;
+    const struct mpq_importance *importance; /* for each piece; NULL: none at all */
+    /* Told of the bytes written, a batch at a time, from any thread but never from two
+     * at once; may be NULL. */
+    void (*progress)(void *ctx, uint64_t bytes);
+    void *progress_ctx;
+};
+
+/* Writes F, header and all, to OUT: f->size_bytes of them. -1 when a weight is NaN or
+ * infinite, or OUT fails. */
+MPQ_MUST_CHECK int
+mpq_pack_write(const struct mpq_packfile *f, const struct mpq_source *s,
+               struct mpq_out *out, const struct mpq_pack_options *options,
+               struct mpq_err *err);
+
+#endif

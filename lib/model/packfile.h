@@ -1,0 +1,64 @@
+/*
+ * What mpq-pack is going to write: the header and the tensors behind it, known to the
+ * byte before a weight has been touched. pack.h fills it with weights.
+ *
+ * gguf    all metadata of the source in place and order; general.file_type and
+ *         general.quantization_version are set; mpq.plan (an array of u8, the ggml type
+ *         of each tensor) and mpq.provenance (a string, padded with blanks to 1,024
+ *         bytes) are added, so the header's length depends on no type.
+ * native  safetensors with packed matrices, described in native.h.
+ * fake    safetensors with each matrix rounded to its planned type and decoded again,
+ *         under its original name. It is stored in the type that it had if that is
+ *         f32, f16 or bf16, else (the source was quantized) in f32, which holds every
+ *         decoded value exactly.
+ */
+#ifndef MPQ_MODEL_PACKFILE_H
+#define MPQ_MODEL_PACKFILE_H
+
+#include "model/layout.h"
+
+enum { MPQ_PROVENANCE_BYTES = 1024 };
+
+enum mpq_packform { MPQ_PACK_GGUF, MPQ_PACK_FAKE, MPQ_PACK_NATIVE };
+
+/* A tensor of the output. */
+struct mpq_piece {
+    const struct mpq_weight *weight;
+    struct mpq_type type;   /* what the plan gives it */
+    struct mpq_type stored; /* what the file holds: another one in a fake file only */
+    uint64_t bytes;         /* in the file, without padding */
+    uint64_t padding;       /* zero bytes after it */
+};
+
+struct mpq_packfile {
+    enum mpq_packform form;
+    struct mpq_buf head;
+    struct mpq_piece *pieces; /* [n], in the order of the file */
+    size_t n;
+    uint64_t size_bytes; /* of the whole file */
+};
+
+/*
+ * Plans the file. TYPES[i] is the type of weight i of S (mpq_source_count of them; for
+ * what is no matrix, its present type). PROVENANCE is cut at 1,024 bytes. -1 when a
+ * type does not fit its rows, the form cannot hold it, or it can be neither encoded nor
+ * copied: tensor and type are named. S must outlive *out, which mpq_packfile_free ends.
+ */
+MPQ_MUST_CHECK int
+mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
+                  enum mpq_packform form, const struct mpq_type *types,
+                  const char *provenance, struct mpq_err *err);
+/* Zeroed is fine; empty afterward. */
+void mpq_packfile_free(struct mpq_packfile *f);
+
+/* Is the piece a copy of the source's bytes? */
+int mpq_piece_is_copy(const struct mpq_piece *p);
+
+/* Bytes of the header that a GGUF, or a native container, of this model has, whatever
+ * the types. -1 with *err set, or, without, when S is no GGUF. */
+MPQ_MUST_CHECK int mpq_packfile_gguf_head_bytes(const struct mpq_source *s,
+                                                uint64_t *bytes, struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_packfile_native_head_bytes(const struct mpq_source *s,
+                                                  uint64_t *bytes, struct mpq_err *err);
+
+#endif
