@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "fmt/gz.h"
 #include "fmt/safe.h"
+#include "model/native.h"
 #include "model/source_own.h"
 
 #include <errno.h>
@@ -234,6 +235,15 @@ mpq_source_open_config(struct mpq_source *s, const char *path, int is_folder,
 {
     if (s->gguf)
         return 0; /* has all of it */
+    int carries = mpq_native_keys(s->shards[0].st, s->name, &s->keys_bytes, err);
+    if (carries < 0)
+        return -1;
+    if (carries) {
+        const struct mpq_map keys = { (const unsigned char *)s->keys_bytes.data,
+                                      s->keys_bytes.len };
+        if (mpq_gguf_open(&s->keys, &keys, s->name, err) < 0)
+            return -1;
+    }
     s->config_dir_wins = config_dir != NULL;
     if (config_dir || is_folder || strcmp(path, "-")) {
         s->config_dir = config_dir  ? mpq_strdup(config_dir)

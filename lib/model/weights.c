@@ -1,4 +1,5 @@
 /* The list of a model's weights: short names, layers, roles, and their order. */
+#include "model/native.h"
 #include "model/source_own.h"
 
 #include <inttypes.h>
@@ -15,20 +16,37 @@ count_tensors(const struct mpq_source *s)
     return n;
 }
 
-/* All tensors in file order, one shard after the other. */
-static void
-collect(struct mpq_source *s)
+/* The tensors of shard K, what a container of ours packed as the matrices it holds. */
+static int
+collect_shard(struct mpq_source *s, size_t k, struct mpq_err *err)
 {
-    size_t n = 0;
+    const struct mpq_shard *shard = &s->shards[k];
+    struct mpq_native_tensor *tensors;
+    size_t n;
 
+    if (mpq_native_tensors(shard->st, shard->path, &s->strings, &tensors, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < n; i++) {
+        struct mpq_weight *w = &s->weights[s->n_weights++];
+        w->tensor = tensors[i].tensor;
+        w->tensor.part = (unsigned)k;
+        w->scales = tensors[i].scales;
+        w->zeros = tensors[i].zeros;
+    }
+    free(tensors);
+    return 0;
+}
+
+/* All tensors in file order, one shard after the other. */
+static int
+collect(struct mpq_source *s, struct mpq_err *err)
+{
     for (size_t i = 0; s->gguf && i < mpq_gguf_count(s->gguf); i++)
-        s->weights[n++].tensor = *mpq_gguf_tensor(s->gguf, i);
+        s->weights[s->n_weights++].tensor = *mpq_gguf_tensor(s->gguf, i);
     for (size_t k = 0; k < s->n_shards; k++)
-        for (size_t i = 0; i < mpq_st_count(s->shards[k].st); i++) {
-            s->weights[n].tensor = *mpq_st_tensor(s->shards[k].st, i);
-            s->weights[n++].tensor.part = (unsigned)k;
-        }
-    s->n_weights = n;
+        if (collect_shard(s, k, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* Does the model have norms before and after the feed-forward? See names.h. */
@@ -159,7 +177,8 @@ mpq_source_list_weights(struct mpq_source *s, struct mpq_err *err)
     s->weights = mpq_array(count_tensors(s), sizeof *s->weights);
     if (!s->weights)
         return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
-    collect(s);
+    if (collect(s, err) < 0)
+        return -1;
     if (!s->n_weights)
         return mpq_fail(err, MPQ_EDATA, "%s: no tensors in it", s->name);
     int sandwich = is_sandwich(s);
