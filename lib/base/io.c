@@ -323,6 +323,26 @@ mpq_out_zeros(struct mpq_out *o, uint64_t n, struct mpq_err *err)
 }
 
 int
+mpq_out_map(struct mpq_out *o, struct mpq_map *map, struct mpq_err *err)
+{
+    struct stat st;
+    int fd = o->fd, rc = 0;
+
+    *map = (struct mpq_map){ 0 };
+    if (mpq_out_flush(o, err) < 0)
+        return -1;
+    /* standard output may be a regular file, but one open for writing only */
+    if (!o->is_file)
+        fd = open("/proc/self/fd/1", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+        (uintmax_t)st.st_size == o->size && o->size)
+        rc = mpq_map_fd(map, fd, mpq_out_name(o), err) < 0 ? -1 : 1;
+    if (fd >= 0 && fd != o->fd)
+        close(fd);
+    return rc;
+}
+
+int
 mpq_out_close(struct mpq_out *o, struct mpq_err *err)
 {
     int rc = mpq_out_flush(o, err);

@@ -53,6 +53,10 @@ uint64_t mpq_out_size(const struct mpq_out *out);
 const char *mpq_out_name(const struct mpq_out *out);
 /* Is it a terminal? Binary output to one is refused by the tools. */
 int mpq_out_is_tty(const struct mpq_out *out);
+/* Flushes and maps what was written, to read it back before mpq_out_close: 1 and the
+ * caller's to close, or 0 when the output is no regular file that can be read. */
+MPQ_MUST_CHECK int
+mpq_out_map(struct mpq_out *out, struct mpq_map *map, struct mpq_err *err);
 /* Flushes, syncs, renames. The only way to success; *out is freed in any case. */
 MPQ_MUST_CHECK int mpq_out_close(struct mpq_out *out, struct mpq_err *err);
 /* Gives up: removes the unfinished file. NULL is fine. */
