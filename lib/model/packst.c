@@ -145,15 +145,15 @@ set_pieces(struct mpq_packfile *out, const struct mpq_source *s,
 {
     for (unsigned bytes = 8; bytes; bytes /= 2) {
         for (size_t i = 0; i < mpq_source_count(s); i++) {
-            struct mpq_piece *p = &out->pieces[out->n];
-            if (set_piece(p, mpq_source_weight(s, i), types[i], out->form, err) < 0)
+            struct mpq_piece p;
+            if (set_piece(&p, mpq_source_weight(s, i), types[i], out->form, err) < 0)
                 return -1;
-            if (width(p->stored) != bytes)
+            if (width(p.stored) != bytes)
                 continue;
-            if (mpq_add_u64(out->size_bytes, p->bytes, &out->size_bytes) < 0)
+            if (mpq_add_u64(out->size_bytes, p.bytes, &out->size_bytes) < 0)
                 return mpq_fail(err, MPQ_EDATA, "%s: its size overflows",
                                 mpq_source_name(s));
-            out->n++;
+            out->pieces[out->n++] = p;
         }
     }
     return 0;
