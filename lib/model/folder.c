@@ -229,6 +229,21 @@ load_text(struct mpq_source *s, size_t which, struct mpq_err *err)
     return rc;
 }
 
+static int
+parse_config(struct mpq_source *s, const char *text, struct mpq_err *err)
+{
+    struct mpq_buf name = { 0 };
+    int rc = -1;
+
+    mpq_buf_printf(&name, "%s: %s", s->name, text_files[0]);
+    if (name.failed)
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
+    else
+        rc = mpq_json_parse(&s->config, text, strlen(text), name.data, err);
+    mpq_buf_free(&name);
+    return rc;
+}
+
 int
 mpq_source_open_config(struct mpq_source *s, const char *path, int is_folder,
                        const char *config_dir, struct mpq_err *err)
@@ -257,9 +272,7 @@ mpq_source_open_config(struct mpq_source *s, const char *path, int is_folder,
     const char *text = s->texts[0].text;
     if (!text && config_dir)
         return mpq_fail(err, MPQ_EDATA, "%s: has no config.json", config_dir);
-    if (text && mpq_json_parse(&s->config, text, strlen(text), "config.json", err) < 0)
-        return -1;
-    return 0;
+    return text ? parse_config(s, text, err) : 0;
 }
 
 const char *
