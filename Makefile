@@ -27,8 +27,8 @@ FLAGS += $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS  := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
 tools   := $(patsubst cmd/%.c,$B/%,$(wildcard cmd/mpq-*.c))
-lib_obj := $(patsubst %.c,$B/%.o,$(wildcard lib/*/*.c))
-rules   := $(wildcard lib/rules/*.yaml)
+lib_obj := $(patsubst %.c,$B/%.o,$(wildcard lib/*/*.c)) $B/rules_data.o
+rules   := $(sort $(wildcard lib/rules/*.yaml))
 units   := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/t_*.c))
 fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/f_*.c))
 
@@ -54,6 +54,14 @@ deps-build deps-check deps-demo: deps-%:
 $B/libmpq.a: $(lib_obj)
 	@rm -f $@
 	$(AR) rcs $@ $^
+
+# What runtimes load (lib/rules), compiled in.
+$B/rules_data.c: lib/rules/embed.sh $(rules)
+	@mkdir -p $(@D)
+	sh lib/rules/embed.sh $(rules) >$@
+
+$B/rules_data.o: $B/rules_data.c
+	$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
 
 $(tools): $B/%: $B/cmd/%.o $B/cmd/cli.o $B/cmd/bar.o $B/libmpq.a
 	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -127,4 +135,4 @@ uninstall:
 clean:
 	rm -rf build bin
 
--include $(wildcard $B/*/*.d $B/*/*/*.d)
+-include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d)
