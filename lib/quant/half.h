@@ -88,10 +88,17 @@ mpq_f16_clamp(float x)
     return x < -MPQ_F16_MAX ? -MPQ_F16_MAX : x;
 }
 
+/* Adding 2^13 times X's power of two (of a subnormal: that of the least normal) leaves
+ * room for the ten bits below it alone, so the addition rounds as f16 would. */
 static inline float
 mpq_f16_round(float x)
 {
-    return mpq_f16_to_f32(mpq_f32_to_f16(mpq_f16_clamp(x)));
+    const float y = mpq_f16_clamp(x);
+    const int32_t power = (int32_t)(mpq_f32_bits(y) & 0x7f800000u);
+    const int32_t least = 113 << 23;
+    const float magic =
+        1.5f * mpq_bits_f32((uint32_t)((power > least ? power : least) + (13 << 23)));
+    return (y + magic) - magic;
 }
 
 /* Little-endian in memory, whatever the machine. */

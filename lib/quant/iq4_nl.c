@@ -8,8 +8,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
-#include "quant/iq4.h"
+#include "quant/sym.h"
 
 enum { N = 32, BYTES = 18 };
 
@@ -25,4 +24,38 @@ decode_iq4_nl(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_iq4_nl = { N, BYTES, decode_iq4_nl, NULL };
+static const struct mpq_levels levels = { -127, 113, 1 };
+static const struct mpq_sym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { 0.75f, 1.08f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { 0.75f, 1.08f, 2, 2 },
+    [MPQ_EFFORT_MAX] = { 0.7f, 1.15f, 8, 4 },
+};
+
+MPQ_INLINE void
+pack(const float *x, float d, unsigned char *dst)
+{
+    const float inverse = mpq_inverse(d);
+
+    mpq_put_f16(dst, d);
+    for (int j = 0; j < N / 2; j++) {
+        const int low = mpq_iq4_code(x[j] * inverse);
+        const int up = mpq_iq4_code(x[j + N / 2] * inverse);
+        dst[2 + j] = (unsigned char)(low | up << 4);
+    }
+}
+
+MPQ_CLONES static void
+encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        const float *w = mpq_useful(importance, N);
+        if (w)
+            pack(src, mpq_sym_search(levels, &plans[effort], src, w, N), dst);
+        else
+            pack(src, mpq_sym_search(levels, &plans[effort], src, NULL, N), dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_iq4_nl = { N, BYTES, decode_iq4_nl, encode_iq4_nl };

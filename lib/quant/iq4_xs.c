@@ -10,8 +10,9 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
-#include "quant/iq4.h"
+#include "quant/ksym.h"
+
+#include <string.h>
 
 enum { N = 256, SUB = 32, BYTES = 136, HIGH = 2, LOW = 4, CODES = 8 };
 
@@ -33,4 +34,48 @@ decode_iq4_xs(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_iq4_xs = { N, BYTES, decode_iq4_xs, NULL };
+static const struct mpq_ksym type = { { -127, 113, 1 }, 8, 32, -32, 31 };
+static const struct mpq_ksym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { { 0.75f, 1.08f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.75f, 1.08f, 2, 2 }, 0.95f, 1.08f, 5, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.7f, 1.15f, 8, 4 }, 0.8f, 1.3f, 64, 8 },
+};
+
+/* Codes of the chosen scales, and their places. */
+MPQ_INLINE void
+pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
+{
+    int high = 0;
+
+    memset(dst, 0, CODES);
+    for (int s = 0; s < N / SUB; s++) {
+        const float inverse = mpq_inverse(b->d * (float)b->scale[s]);
+        const int bits = b->scale[s] + 32;
+        const float *y = x + SUB * s;
+        unsigned char *q = dst + CODES + SUB / 2 * s, *low = dst + LOW + (s >> 1);
+        for (int j = 0; j < SUB / 2; j++)
+            q[j] = (unsigned char)(mpq_iq4_code(y[j] * inverse) |
+                                   mpq_iq4_code(y[j + SUB / 2] * inverse) << 4);
+        *low = (unsigned char)(*low | (bits & 15) << 4 * (s & 1));
+        high |= bits >> 4 << 2 * s;
+    }
+    mpq_put_f16(dst, b->d);
+    dst[HIGH] = (unsigned char)high;
+    dst[HIGH + 1] = (unsigned char)(high >> 8);
+}
+
+MPQ_CLONES static void
+encode_iq4_xs(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        struct mpq_ksym_state best;
+        float w[MPQ_SUPER];
+        mpq_super_weights(importance, w);
+        mpq_ksym_search(&type, &plans[effort], src, w, &best);
+        pack(src, &best, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_iq4_xs = { N, BYTES, decode_iq4_xs, encode_iq4_xs };

@@ -13,7 +13,9 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/ksym.h"
+
+#include <string.h>
 
 enum { N = 256, SUB = 16, BYTES = 110, LOW = 32, SCALES = 96, D = 108 };
 
@@ -43,4 +45,61 @@ decode_q3_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q3_k = { N, BYTES, decode_q3_k, NULL };
+static const struct mpq_ksym type = { { -4, 3, 0 }, 16, 16, -32, 31 };
+static const struct mpq_ksym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { { 0.6f, 1.1f, 1, 1 }, 1.0f, 1.0f, 1, 0 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.6f, 1.1f, 1, 2 }, 0.95f, 1.08f, 5, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.5f, 1.15f, 8, 4 }, 0.8f, 1.3f, 64, 8 },
+};
+
+MPQ_INLINE void
+put_scale(unsigned char *p, int j, int scale)
+{
+    const int bits = scale + 32;
+    p[j & 7] = (unsigned char)(p[j & 7] | (bits & 15) << (j < 8 ? 0 : 4));
+    p[8 + (j & 3)] = (unsigned char)(p[8 + (j & 3)] | bits >> 4 << 2 * (j >> 2));
+}
+
+/* Codes of the chosen scales, and their places. */
+MPQ_INLINE void
+pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
+{
+    unsigned char code[N];
+
+    memset(dst, 0, BYTES);
+    for (int s = 0; s < N / SUB; s++) {
+        const float inverse = mpq_inverse(b->d * (float)b->scale[s]);
+        for (int j = SUB * s; j < SUB * (s + 1); j++)
+            code[j] = (unsigned char)((int)mpq_level(type.levels, x[j] * inverse) + 4);
+        put_scale(dst + SCALES, s, b->scale[s]);
+    }
+    mpq_put_f16(dst + D, b->d);
+    for (int k = 0; k < 32; k++) {
+        int high = 0;
+        for (int bit = 0; bit < 8; bit++)
+            high |= code[32 * bit + k] >> 2 << bit;
+        dst[k] = (unsigned char)high;
+        for (int h = 0; h < 2; h++) {
+            const unsigned char *c = code + 128 * h + k;
+            dst[LOW + 32 * h + k] =
+                (unsigned char)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 |
+                                (c[96] & 3) << 6);
+        }
+    }
+}
+
+MPQ_CLONES static void
+encode_q3_k(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        struct mpq_ksym_state best;
+        float w[MPQ_SUPER];
+        mpq_super_weights(importance, w);
+        mpq_ksym_search(&type, &plans[effort], src, w, &best);
+        pack(src, &best, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q3_k = { N, BYTES, decode_q3_k, encode_q3_k };

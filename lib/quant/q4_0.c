@@ -7,7 +7,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/sym.h"
 
 enum { N = 32, BYTES = 18 };
 
@@ -23,4 +23,38 @@ decode_q4_0(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q4_0 = { N, BYTES, decode_q4_0, NULL };
+static const struct mpq_levels levels = { -8, 7, 0 };
+static const struct mpq_sym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { 0.75f, 1.08f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { 0.75f, 1.08f, 1, 1 },
+    [MPQ_EFFORT_MAX] = { 0.7f, 1.1f, 8, 3 },
+};
+
+MPQ_INLINE void
+pack(const float *x, float d, unsigned char *dst)
+{
+    const float inverse = mpq_inverse(d);
+
+    mpq_put_f16(dst, d);
+    for (int j = 0; j < N / 2; j++) {
+        const int low = (int)mpq_level(levels, x[j] * inverse) + 8;
+        const int up = (int)mpq_level(levels, x[j + N / 2] * inverse) + 8;
+        dst[2 + j] = (unsigned char)(low | up << 4);
+    }
+}
+
+MPQ_CLONES static void
+encode_q4_0(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        const float *w = mpq_useful(importance, N);
+        if (w)
+            pack(src, mpq_sym_search(levels, &plans[effort], src, w, N), dst);
+        else
+            pack(src, mpq_sym_plain(levels, &plans[effort], src, N, effort), dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q4_0 = { N, BYTES, decode_q4_0, encode_q4_0 };

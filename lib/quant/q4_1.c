@@ -7,7 +7,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/asym.h"
 
 enum { N = 32, BYTES = 20 };
 
@@ -23,4 +23,40 @@ decode_q4_1(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q4_1 = { N, BYTES, decode_q4_1, NULL };
+static const struct mpq_asym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { -0.2f, 1.2f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { -0.2f, 1.2f, 1, 1 },
+    [MPQ_EFFORT_MAX] = { -0.3f, 2.0f, 8, 3 },
+};
+
+MPQ_INLINE void
+pack(const float *x, float d, float m, unsigned char *dst)
+{
+    const float inverse = mpq_inverse(d);
+
+    mpq_put_f16(dst, d);
+    mpq_put_f16(dst + 2, m);
+    for (int j = 0; j < N / 2; j++) {
+        const int low = (int)mpq_nearest((x[j] - m) * inverse, 0.0f, 15.0f);
+        const int up = (int)mpq_nearest((x[j + N / 2] - m) * inverse, 0.0f, 15.0f);
+        dst[4 + j] = (unsigned char)(low | up << 4);
+    }
+}
+
+MPQ_CLONES static void
+encode_q4_1(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        const float *w = mpq_useful(importance, N);
+        float d, m;
+        if (w)
+            mpq_asym_search(15.0f, &plans[effort], src, w, N, &d, &m);
+        else
+            mpq_asym_plain(15.0f, &plans[effort], src, N, effort, &d, &m);
+        pack(src, d, m, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q4_1 = { N, BYTES, decode_q4_1, encode_q4_1 };

@@ -8,7 +8,8 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/asym.h"
+#include "quant/fivebits.h"
 
 enum { N = 32, BYTES = 24 };
 
@@ -29,4 +30,39 @@ decode_q5_1(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q5_1 = { N, BYTES, decode_q5_1, NULL };
+static const struct mpq_asym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { -0.2f, 1.5f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { -0.2f, 1.5f, 1, 1 },
+    [MPQ_EFFORT_MAX] = { -0.3f, 2.5f, 8, 3 },
+};
+
+MPQ_INLINE void
+pack(const float *x, float d, float m, unsigned char *dst)
+{
+    const float inverse = mpq_inverse(d);
+    unsigned char code[N];
+
+    for (int j = 0; j < N; j++)
+        code[j] = (unsigned char)(int)mpq_nearest((x[j] - m) * inverse, 0.0f, 31.0f);
+    mpq_put_f16(dst, d);
+    mpq_put_f16(dst + 2, m);
+    mpq_put_5bits(code, dst + 4);
+}
+
+MPQ_CLONES static void
+encode_q5_1(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        const float *w = mpq_useful(importance, N);
+        float d, m;
+        if (w)
+            mpq_asym_search(31.0f, &plans[effort], src, w, N, &d, &m);
+        else
+            mpq_asym_plain(31.0f, &plans[effort], src, N, effort, &d, &m);
+        pack(src, d, m, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q5_1 = { N, BYTES, decode_q5_1, encode_q5_1 };

@@ -11,7 +11,9 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/ksym.h"
+
+#include <string.h>
 
 enum { N = 256, SUB = 16, BYTES = 210, HIGH = 128, SCALE = 192, D = 208 };
 
@@ -47,4 +49,49 @@ decode_q6_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q6_k = { N, BYTES, decode_q6_k, NULL };
+static const struct mpq_ksym type = { { -32, 31, 0 }, 16, 16, -128, 127 };
+static const struct mpq_ksym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { { 0.94f, 1.02f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.94f, 1.02f, 1, 2 }, 1.0f, 1.02f, 3, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.9f, 1.04f, 8, 4 }, 0.9f, 1.1f, 64, 8 },
+};
+
+/* Codes of the chosen scales, and their places. */
+MPQ_INLINE void
+pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
+{
+    unsigned char code[N];
+
+    for (int s = 0; s < N / SUB; s++) {
+        const float inverse = mpq_inverse(b->d * (float)b->scale[s]);
+        for (int j = SUB * s; j < SUB * (s + 1); j++)
+            code[j] = (unsigned char)((int)mpq_level(type.levels, x[j] * inverse) + 32);
+        dst[SCALE + s] = (unsigned char)b->scale[s];
+    }
+    mpq_put_f16(dst + D, b->d);
+    for (int h = 0; h < 2; h++) {
+        const unsigned char *c = code + 128 * h;
+        for (int j = 0; j < 64; j++)
+            dst[64 * h + j] = (unsigned char)((c[j] & 15) | (c[j + 64] & 15) << 4);
+        for (int j = 0; j < 32; j++)
+            dst[HIGH + 32 * h + j] =
+                (unsigned char)(c[j] >> 4 | c[j + 32] >> 4 << 2 | c[j + 64] >> 4 << 4 |
+                                c[j + 96] >> 4 << 6);
+    }
+}
+
+MPQ_CLONES static void
+encode_q6_k(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        struct mpq_ksym_state best;
+        float w[MPQ_SUPER];
+        mpq_super_weights(importance, w);
+        mpq_ksym_search(&type, &plans[effort], src, w, &best);
+        pack(src, &best, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q6_k = { N, BYTES, decode_q6_k, encode_q6_k };

@@ -8,7 +8,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/sym.h"
 
 enum { N = 32, BYTES = 34 };
 
@@ -22,4 +22,35 @@ decode_q8_0(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q8_0 = { N, BYTES, decode_q8_0, NULL };
+static const struct mpq_levels levels = { -127, 127, 0 };
+static const struct mpq_sym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { 0.98f, 1.01f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { 0.98f, 1.01f, 1, 1 },
+    [MPQ_EFFORT_MAX] = { 0.9f, 1.1f, 8, 3 },
+};
+
+MPQ_INLINE void
+pack(const float *x, float d, unsigned char *dst)
+{
+    const float inverse = mpq_inverse(d);
+
+    mpq_put_f16(dst, d);
+    for (int j = 0; j < N; j++)
+        dst[2 + j] = (unsigned char)(int)mpq_level(levels, x[j] * inverse);
+}
+
+MPQ_CLONES static void
+encode_q8_0(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        const float *w = mpq_useful(importance, N);
+        if (w)
+            pack(src, mpq_sym_search(levels, &plans[effort], src, w, N), dst);
+        else
+            pack(src, mpq_sym_plain(levels, &plans[effort], src, N, effort), dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q8_0 = { N, BYTES, decode_q8_0, encode_q8_0 };
