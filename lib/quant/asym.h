@@ -28,7 +28,8 @@ mpq_block_moments(const float *x, const float *w, size_t n)
     struct mpq_moments m = { (float)n, 0.0f, 0.0f };
 
     for (size_t i = 0; i < n; i += MPQ_LANES) {
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             const float wi = w ? w[i + (size_t)c] : 1.0f;
             weight[c] += wi;
             sum[c] += wi * x[i + (size_t)c];
@@ -38,7 +39,8 @@ mpq_block_moments(const float *x, const float *w, size_t n)
         m.weight = mpq_lane_sum(weight);
     m.mean = mpq_lane_sum(sum) / m.weight;
     for (size_t i = 0; i < n; i += MPQ_LANES) {
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             const float wi = w ? w[i + (size_t)c] : 1.0f;
             const float y = x[i + (size_t)c] - m.mean;
             energy[c] += wi * y * y;
@@ -77,13 +79,15 @@ mpq_asym_fit(float hi, int below, const float *x, const float *w, size_t n,
     float inverse[MPQ_LANES], offset[MPQ_LANES];
     float q1[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 }, xq[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE (c) {
+    MPQ_EACH_LANE(c)
+    {
         inverse[c] = mpq_inverse(l->scale[c]);
         offset[c] = l->offset[c];
     }
     for (size_t i = 0; i < n; i++) {
         const float centered = x[i] - m->mean;
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             const float q = mpq_nearest((x[i] - offset[c]) * inverse[c], 0.0f, hi);
             const float wq = w ? w[i] * q : q;
             q1[c] += wq;
@@ -91,7 +95,8 @@ mpq_asym_fit(float hi, int below, const float *x, const float *w, size_t n,
             xq[c] += centered * wq;
         }
     }
-    MPQ_EACH_LANE (c) {
+    MPQ_EACH_LANE(c)
+    {
         const float mean_q = q1[c] / m->weight;
         const float spread = qq[c] - q1[c] * mean_q;
         const float slope = spread > 1e-6f * qq[c] ? xq[c] / spread : 0.0f;
@@ -101,8 +106,8 @@ mpq_asym_fit(float hi, int below, const float *x, const float *w, size_t n,
         const int free = !below || at_0 <= 0.0f;
         l->scale[c] = free ? slope : slope_0;
         l->offset[c] = free ? at_0 : 0.0f;
-        gain[c] = free ? slope * xq[c]
-                       : slope_0 * through_0 - m->weight * m->mean * m->mean;
+        gain[c] =
+            free ? slope * xq[c] : slope_0 * through_0 - m->weight * m->mean * m->mean;
     }
 }
 
@@ -120,13 +125,15 @@ mpq_asym_try(float hi, const float *x, const float *w, size_t n,
     float err[MPQ_LANES] = { 0 }, rq[MPQ_LANES] = { 0 }, r1[MPQ_LANES] = { 0 };
     float qq[MPQ_LANES] = { 0 }, q1[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE (c) {
+    MPQ_EACH_LANE(c)
+    {
         scale[c] = l->scale[c];
         offset[c] = l->offset[c];
         inverse[c] = mpq_inverse(scale[c]);
     }
     for (size_t i = 0; i < n; i++) {
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             const float q = mpq_nearest((x[i] - offset[c]) * inverse[c], 0.0f, hi);
             const float r = x[i] - (scale[c] * q + offset[c]);
             const float wr = w ? w[i] * r : r;
@@ -138,7 +145,8 @@ mpq_asym_try(float hi, const float *x, const float *w, size_t n,
             q1[c] += wq;
         }
     }
-    MPQ_EACH_LANE (c) {
+    MPQ_EACH_LANE(c)
+    {
         out->err[c] = err[c];
         out->rq[c] = rq[c];
         out->r1[c] = r1[c];
@@ -154,9 +162,9 @@ struct mpq_asym_plan {
     int sets, rounds;
 };
 
-/* Set number SET of the lines: 14 ways to cut the two ends of [LEAST, GREATEST], lanes 0
- * and 1 stay free. Further sets lie in between, spread evenly (multiples of the plastic
- * number's powers). */
+/* Set number SET of the lines: 14 ways to cut the two ends of [LEAST, GREATEST], lanes
+ * 0 and 1 stay free. Further sets lie in between, spread evenly (multiples of the
+ * plastic number's powers). */
 MPQ_INLINE void
 mpq_asym_candidates(float hi, const struct mpq_asym_plan *p, int set, float least,
                     float greatest, struct mpq_lines *l)
@@ -168,7 +176,8 @@ mpq_asym_candidates(float hi, const struct mpq_asym_plan *p, int set, float leas
     const float code = (greatest - least) / hi;
     const float step = (p->to - p->from) * 0.25f;
 
-    MPQ_EACH_LANE (c) {
+    MPQ_EACH_LANE(c)
+    {
         const float cut_low = p->from + step * (low[c] + within_low);
         const float cut_up = p->from + step * (up[c] + within_up);
         l->offset[c] = least + cut_low * code;
@@ -198,7 +207,8 @@ mpq_asym_search(float hi, const struct mpq_asym_plan *p, const float *x, const f
         l.scale[0] = (greatest - least) / hi;
         l.scale[1] = (greatest - least) / (hi - 1.0f);
         l.offset[0] = l.offset[1] = least;
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             l.scale[c] = mpq_f16_scale(l.scale[c]);
             l.offset[c] = mpq_f16_round(l.offset[c]);
         }

@@ -46,7 +46,7 @@ pack(const float *x, float d, unsigned char *dst)
 
 MPQ_CLONES static void
 encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, size_t n,
-            enum mpq_effort effort)
+              enum mpq_effort effort)
 {
     for (; n; n--, src += N, dst += BYTES) {
         const float *w = mpq_useful(importance, N);

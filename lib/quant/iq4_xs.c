@@ -66,7 +66,7 @@ pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
 
 MPQ_CLONES static void
 encode_iq4_xs(const float *src, const float *importance, unsigned char *dst, size_t n,
-            enum mpq_effort effort)
+              enum mpq_effort effort)
 {
     for (; n; n--, src += N, dst += BYTES) {
         struct mpq_ksym_state best;

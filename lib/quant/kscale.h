@@ -21,8 +21,7 @@ mpq_kscale_get_min(const unsigned char *p, int j)
 }
 
 static inline void
-mpq_kscale_put(unsigned char p[12], const unsigned char scale[8],
-               const unsigned char min[8])
+mpq_kscale_put(unsigned char p[12], const int scale[8], const int min[8])
 {
     for (int j = 0; j < 4; j++) {
         p[j] = (unsigned char)(scale[j] | scale[j + 4] >> 4 << 6);

@@ -1,15 +1,14 @@
 /*
  * Super-blocks of 256 with one scale each sub-block: value = d * scale * level, d in
- * f16, scale an integer of few bits, either of any sign. For a given d the sub-blocks do
- * not depend on each other, and for each the integers around the ideal scale are tried
- * with codes of their own. That leaves the search for d.
+ * f16, scale an integer of few bits, either of any sign. For a given d the sub-blocks
+ * do not depend on each other, and for each the integers around the ideal scale are
+ * tried with codes of their own. That leaves the search for d.
  */
 #ifndef MPQ_QUANT_KSYM_H
 #define MPQ_QUANT_KSYM_H
 
+#include "quant/super.h"
 #include "quant/sym.h"
-
-enum { MPQ_SUPER = 256, MPQ_MAX_SUBS = 16 };
 
 /* A type; a constant in every caller. */
 struct mpq_ksym {
@@ -26,23 +25,6 @@ struct mpq_ksym_plan {
     float d_from, d_to;
     int d_tries, refits;
 };
-
-/* The importance of a super-block, scaled to at most 1, ones where it says nothing. */
-MPQ_INLINE void
-mpq_super_weights(const float *importance, float w[MPQ_SUPER])
-{
-    const float *useful = mpq_useful(importance, MPQ_SUPER);
-    float least, greatest;
-
-    if (!useful) {
-        for (int i = 0; i < MPQ_SUPER; i++)
-            w[i] = 1.0f;
-        return;
-    }
-    mpq_range(useful, MPQ_SUPER, &least, &greatest);
-    for (int i = 0; i < MPQ_SUPER; i++)
-        w[i] = useful[i] / greatest;
-}
 
 /* The ideal scales of one sub-block: the best of either sign, MAIN the better one. */
 MPQ_INLINE void
@@ -72,7 +54,7 @@ mpq_ksym_ideal(const struct mpq_ksym *k, const struct mpq_sym_plan *p, const flo
 /* A super-block under way. */
 struct mpq_ksym_state {
     float d, err;
-    float move;               /* what d should be raised by for these codes */
+    float move; /* what d should be raised by for these codes */
     int scale[MPQ_MAX_SUBS];
 };
 
@@ -92,7 +74,8 @@ mpq_ksym_scales(const struct mpq_ksym *k, const float *x, const float *w, float 
         const float a = ideal[s] * inverse, b = other[s] * inverse;
         float integer[MPQ_LANES], scale[MPQ_LANES];
         struct mpq_sym_sums sums;
-        MPQ_EACH_LANE (c) {
+        MPQ_EACH_LANE(c)
+        {
             const float center = first[c] * a + (1.0f - first[c]) * b;
             integer[c] = mpq_nearest(center + around[c], least, greatest);
             scale[c] = d * integer[c];
@@ -130,7 +113,8 @@ mpq_ksym_search(const struct mpq_ksym *k, const struct mpq_ksym_plan *p, const f
     for (int t = 0; t < p->d_tries; t++) {
         const float part = p->d_tries > 1 ? (float)t / (float)(p->d_tries - 1) : 0.0f;
         const float fits = top / (float)k->least;
-        const float d = mpq_f16_scale(fits * (p->d_from + (p->d_to - p->d_from) * part));
+        const float d =
+            mpq_f16_scale(fits * (p->d_from + (p->d_to - p->d_from) * part));
         mpq_ksym_scales(k, x, w, d, ideal, other, &next);
         if (t == 0 || next.err < best->err)
             *best = next;

@@ -10,7 +10,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/kasym.h"
 
 enum { N = 256, SUB = 16, BYTES = 84, CODES = 16, D = 80, DMIN = 82 };
 
@@ -29,4 +29,43 @@ decode_q2_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q2_k = { N, BYTES, decode_q2_k, NULL };
+static const struct mpq_kasym type = { 3.0f, 16, 16, 15.0f };
+static const struct mpq_kasym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { { -0.2f, 0.8f, 1, 1 }, 1.0f, 1.0f, 1, 2 },
+    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 0.8f, 2, 2 }, 0.95f, 1.1f, 4, 3 },
+    [MPQ_EFFORT_MAX] = { { -0.3f, 1.0f, 8, 4 }, 0.8f, 1.2f, 8, 8 },
+};
+
+MPQ_INLINE void
+pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+{
+    for (int s = 0; s < N / SUB; s++)
+        dst[s] = (unsigned char)(b->scale[s] | b->min[s] << 4);
+    mpq_put_f16(dst + D, b->d);
+    mpq_put_f16(dst + DMIN, b->dmin);
+    for (int h = 0; h < 2; h++) {
+        for (int k = 0; k < 32; k++) {
+            const unsigned char *c = code + 128 * h + k;
+            dst[CODES + 32 * h + k] =
+                (unsigned char)(c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6);
+        }
+    }
+}
+
+MPQ_CLONES static void
+encode_q2_k(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        struct mpq_kasym_state best;
+        unsigned char code[N];
+        float w[MPQ_SUPER];
+        mpq_super_weights(importance, w);
+        mpq_kasym_search(&type, &plans[effort], src, w, &best);
+        mpq_kasym_codes(&type, &best, src, code);
+        pack(&best, code, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q2_k = { N, BYTES, decode_q2_k, encode_q2_k };

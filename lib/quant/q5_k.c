@@ -10,7 +10,7 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/kasym.h"
 #include "quant/kscale.h"
 
 enum { N = 256, SUB = 32, BYTES = 176, SCALES = 4, HIGH = 16, CODES = 48 };
@@ -34,4 +34,46 @@ decode_q5_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-const struct mpq_codec mpq_codec_q5_k = { N, BYTES, decode_q5_k, NULL };
+static const struct mpq_kasym type = { 31.0f, 8, 32, 63.0f };
+static const struct mpq_kasym_plan plans[] = {
+    [MPQ_EFFORT_FAST] = { { -0.2f, 1.5f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 1.5f, 2, 2 }, 0.97f, 1.03f, 3, 3 },
+    [MPQ_EFFORT_MAX] = { { -0.3f, 2.5f, 8, 4 }, 0.9f, 1.1f, 8, 8 },
+};
+
+MPQ_INLINE void
+pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+{
+    mpq_put_f16(dst, b->d);
+    mpq_put_f16(dst + 2, b->dmin);
+    mpq_kscale_put(dst + SCALES, b->scale, b->min);
+    for (int k = 0; k < 32; k++) {
+        int high = 0;
+        for (int s = 0; s < 8; s++)
+            high |= code[32 * s + k] >> 4 << s;
+        dst[HIGH + k] = (unsigned char)high;
+    }
+    for (int p = 0; p < N / 64; p++)
+        for (int k = 0; k < 32; k++)
+            dst[CODES + 32 * p + k] =
+                (unsigned char)((code[64 * p + k] & 15) | (code[64 * p + k + 32] & 15)
+                                                              << 4);
+}
+
+MPQ_CLONES static void
+encode_q5_k(const float *src, const float *importance, unsigned char *dst, size_t n,
+            enum mpq_effort effort)
+{
+    for (; n; n--, src += N, dst += BYTES) {
+        struct mpq_kasym_state best;
+        unsigned char code[N];
+        float w[MPQ_SUPER];
+        mpq_super_weights(importance, w);
+        mpq_kasym_search(&type, &plans[effort], src, w, &best);
+        mpq_kasym_codes(&type, &best, src, code);
+        pack(&best, code, dst);
+        importance += importance ? N : 0;
+    }
+}
+
+const struct mpq_codec mpq_codec_q5_k = { N, BYTES, decode_q5_k, encode_q5_k };

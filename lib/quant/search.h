@@ -119,8 +119,10 @@ mpq_best_lane(const float err[MPQ_LANES])
 {
     int32_t least = INT32_MAX;
 
-    MPQ_EACH_LANE (c) {
-        const int32_t key = (int32_t)((mpq_f32_bits(err[c]) & 0x7ffffff0u) | (uint32_t)c);
+    MPQ_EACH_LANE(c)
+    {
+        const int32_t key =
+            (int32_t)((mpq_f32_bits(err[c]) & 0x7ffffff0u) | (uint32_t)c);
         least = key < least ? key : least;
     }
     return (int)(least & 15);
