@@ -4,13 +4,17 @@
 
     python3 tests/data/gen_formats.py
 
+It writes the first inputs of the fuzz targets as well (tests/fuzz/corpus/*/seed-*).
+
 Element i of tensor NAME (its short name) is ((5 i + 3 len(NAME)) mod 61 - 30) / 16: exact in
 f32, f16 and bf16, so the tests know every value by the formula. In kinds.gguf, "quants" holds
 whole numbers from -127 to 127 with a 127 in each block of 32: exact in q8_0, too.
 """
+import gzip
 import json
 import os
 import shutil
+import zlib
 
 import gguf
 import numpy as np
@@ -159,7 +163,67 @@ def write_dtypes(path):
     t = {n: torch.arange(6).reshape(2, 3).to(d) for n, d in kinds.items()}
     t["scalar"] = torch.tensor(2.5)
     t["cube"] = torch.from_numpy(values("cube", 2, 3, 4))
-    save_file(t, path, metadata={"note": "\u00fcber \"quotes\"\n\\", "format": "pt"})
+    save_file(t, path, metadata={"note": "\u00fcber \"quotes\"\n\\"})  # one: the order would be by chance
+
+
+def write_seeds(folder):
+    """Small inputs that reach most of the readers' code."""
+    def put(name, data):
+        os.makedirs(os.path.dirname(os.path.join(folder, name)), exist_ok=True)
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+
+    def container(meta, tensors):
+        head, at = {"__metadata__": meta}, 0
+        for name, (dtype, shape, data) in tensors.items():
+            head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        text = json.dumps(head).encode()
+        return (len(text).to_bytes(8, "little") + text
+                + b"".join(data for _, _, data in tensors.values()))
+
+    w = gguf.GGUFWriter(os.path.join(folder, "seed"), "llama")
+    w.add_name("m")
+    w.add_block_count(1)
+    w.add_head_count(1)
+    w.add_token_list(["a", "b"])
+    for name in ("attn_q", "ffn_down"):
+        w.add_tensor(f"blk.0.{name}.weight", values(name, 2, 32).astype(np.float16))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    with open(os.path.join(folder, "seed"), "rb") as f:
+        small = f.read()
+    os.remove(os.path.join(folder, "seed"))
+    with open(os.path.join(OUT, "kinds.gguf"), "rb") as f:
+        kinds = f.read()
+    q = "model.layers.0.self_attn.q_proj.weight"
+    config = '{"model_type": "llama", "num_hidden_layers": 1, "text_config": {"head_dim": 2}}'
+    plain = container({"config.json": config}, {
+        "model.embed_tokens.weight": ("BF16", [2, 4], bytes(16)),
+        q: ("F16", [2, 4], bytes(16)), "x": ("F32", [], bytes(4))})
+    packed = container(
+        {"mpq.container": "native 1", "mpq.type.blk.0.attn_q": "int3g4 2 8",
+         "mpq.type.blk.0.ffn_up": "q4_0 1 32", "general.architecture": "str llama",
+         "llama.block_count": "u32 1", "k": "i32[2] 1 2"},
+        {"blk.0.attn_q.scales": ("F16", [2, 2], bytes(8)),
+         "blk.0.attn_q.zeros": ("F16", [2, 2], bytes(8)),
+         "blk.0.attn_q.codes": ("U8", [2, 3], bytes(6)),
+         "blk.0.ffn_up": ("U8", [1, 18], bytes(18))})
+    for target in ("gguf", "source"):
+        put(f"{target}/seed-small.gguf", small)
+        put(f"{target}/seed-kinds.gguf", kinds)
+    for target in ("st", "source"):
+        put(f"{target}/seed-plain.safetensors", plain)
+        put(f"{target}/seed-packed.safetensors", packed)
+    put("source/seed.gz", gzip.compress(small, mtime=0))
+    rows = "blk.0.attn_q\tq4_k\t4.5\nblk.1.attn_q\t-\tnan\n"
+    table = (f"##mpq plan 1 tool=t model=a%20b\n##tensor blk.0.attn_q q4_k 2 256\n"
+             f"#unit\ttype\tbits\n{rows}##end 2 crc32={zlib.crc32(rows.encode()):08x}\n")
+    put("tsv/seed-plan.tsv", table.encode())
+    put("tsv/seed-two.tsv", (table + table).encode())
+    put("tsv/seed-bare.tsv", b"#a\tb\n1\t2\n")
 
 
 def main():
@@ -174,6 +238,7 @@ def main():
     write_folder(at("hf"), tensors, 1)
     write_folder(at("hf-sharded"), tensors, 2)
     write_dtypes(at("dtypes.safetensors"))
+    write_seeds(os.path.join(os.path.dirname(OUT), "..", "fuzz", "corpus"))
 
 
 main()

@@ -1,0 +1,75 @@
+/* A whole model, whatever its container (GGUF, safetensors, our own packed containers,
+ * gzip): what is accepted can be decoded row by row, and has a checksum. */
+#include "replay.h"
+
+#include "model/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/f_source.XXXXXX";
+
+static void
+remove_file(void)
+{
+    unlink(path);
+}
+
+static const char *
+file_of(const uint8_t *data, size_t size)
+{
+    static int fd = -1;
+
+    if (fd < 0 && ((fd = mkstemp(path)) < 0 || atexit(remove_file)))
+        abort();
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
+        abort();
+    return path;
+}
+
+static void
+read_weight(const struct mpq_source *s, const struct mpq_weight *w)
+{
+    struct mpq_err err = { 0 };
+
+    if (w->cols > 1 << 20)
+        return;
+    float *row = malloc((size_t)w->cols * sizeof *row);
+    if (!row)
+        return;
+    for (uint64_t r = 0; r < w->rows && r < 1000; r++)
+        if (mpq_source_read_rows(s, w, r, 1, row, &err) < 0 && !err.code)
+            abort();
+    free(row);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *name = file_of(data, size);
+    char hex[MPQ_CHECKSUM_SIZE];
+    struct mpq_err err = { 0 };
+    struct mpq_source *s;
+
+    if (mpq_source_open(&s, name, NULL, &err) < 0) {
+        if (!err.code || strncmp(err.text, name, strlen(name)))
+            abort();
+        return 0;
+    }
+    for (size_t i = 0; i < mpq_source_count(s); i++) {
+        const struct mpq_weight *w = mpq_source_weight(s, i);
+        if (mpq_source_find(s, w->name) != w)
+            abort();
+        read_weight(s, w);
+    }
+    for (uint64_t l = 0; l < mpq_source_hparams(s)->n_layer; l++)
+        for (int r = MPQ_ROLE_Q; r <= MPQ_ROLE_GATE_UP; r++)
+            mpq_source_role(s, (int)l, (enum mpq_role)r);
+    mpq_source_text(s, "config.json");
+    if (mpq_source_checksum(s, 1, hex, &err) < 0)
+        abort();
+    mpq_source_free(s);
+    return 0;
+}
