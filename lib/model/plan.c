@@ -3,8 +3,8 @@
 
 #include "base/io.h"
 #include "fmt/gz.h"
-#include "model/names.h"
 #include "model/plan_own.h"
+#include "model/rules.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -47,18 +47,6 @@ mpq_plan_fits(const struct mpq_matrix *m, struct mpq_type type, const char *plac
         mpq_type_name(type, name), (unsigned)mpq_type_block(type), m->name, m->cols);
 }
 
-/* The layer of a unit's name "blk.N", or -1. */
-static int
-unit_layer(const char *unit)
-{
-    char probe[64];
-
-    if (strlen(unit) > 32 || strncmp(unit, "blk.", 4) != 0)
-        return -1;
-    snprintf(probe, sizeof probe, "%s.x", unit);
-    return strchr(unit + 4, '.') ? -1 : mpq_name_layer(probe);
-}
-
 /* While a table is read: what covers each matrix. */
 enum cover { NOTHING, BY_LAYER, BY_ITSELF };
 
@@ -85,7 +73,7 @@ read_row(struct mpq_plan *p, unsigned char *cover, const char *unit, const char 
          const char *place, struct mpq_err *err)
 {
     const struct mpq_layout *l = p->layout;
-    int layer = unit_layer(unit), found = 0;
+    int layer = mpq_name_unit_layer(unit), found = 0;
     struct mpq_type type;
     size_t at;
 

@@ -2,8 +2,10 @@
 
 #include "base/buf.h"
 #include "base/parse.h"
+#include "model/names.h"
 #include "quant/codec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,4 +266,15 @@ mpq_name_means(const char *pattern, const char *name)
     name += n;
     return !*name ||
            (name[0] == '.' && name[1] && !name[1 + strspn(name + 1, "0123456789")]);
+}
+
+int
+mpq_name_unit_layer(const char *name)
+{
+    char probe[32];
+
+    if (strncmp(name, "blk.", 4) != 0 || strchr(name + 4, '.') || strlen(name) > 24)
+        return -1;
+    snprintf(probe, sizeof probe, "%s.x", name);
+    return mpq_name_layer(probe);
 }

@@ -84,5 +84,7 @@ int mpq_rules_keeps(const struct mpq_rules *r, const char *name);
 /* Does PATTERN mean matrix NAME? It is the whole name (output, blk.3.ffn_up), or what
  * follows the layer (ffn_up, which also means each expert's ffn_up.7). */
 int mpq_name_means(const char *pattern, const char *name);
+/* The layer that a unit called NAME is (blk.3), or -1. */
+int mpq_name_unit_layer(const char *name);
 
 #endif

@@ -1,0 +1,415 @@
+#include "model/damage.h"
+
+#include "model/rules.h"
+#include "quant/codec.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TYPES = 256 };
+
+/* The columns in use; -1 where there is none. */
+struct columns {
+    int unit, score, params, type, damage, se;
+};
+
+static int
+no_memory(const struct mpq_damage *d, struct mpq_err *err)
+{
+    return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", d->file);
+}
+
+static int
+find_columns(struct mpq_damage *d, const struct mpq_tsv *t, struct columns *c,
+             struct mpq_err *err)
+{
+    const char *kind = mpq_tsv_kind(t);
+
+    *c = (struct columns){ -1, -1, -1, -1, -1, -1 };
+    if (kind && strcmp(kind, "scores") != 0 && strcmp(kind, "damage") != 0)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: a table of %.40s, scores or damage expected", d->file,
+                        kind);
+    d->is_scores = kind ? strcmp(kind, "scores") == 0 : mpq_tsv_find(t, "damage") < 0;
+    c->unit = mpq_tsv_need(t, "unit", err);
+    c->params = mpq_tsv_need(t, "params", err);
+    if (d->is_scores) {
+        c->score = mpq_tsv_need(t, "score", err);
+    } else {
+        c->type = mpq_tsv_need(t, "type", err);
+        c->damage = mpq_tsv_need(t, "damage", err);
+        c->se = mpq_tsv_find(t, "se");
+    }
+    return err->code ? -1 : 0;
+}
+
+/* A number that is neither negative nor NaN nor infinite. */
+static int
+read_number(const struct mpq_tsv *t, size_t row, int col, double *out,
+            struct mpq_err *err)
+{
+    if (mpq_tsv_double(t, row, (size_t)col, out, err) < 0)
+        return -1;
+    if (*out >= 0 && *out <= 1e300)
+        return 0;
+    return mpq_fail(
+        err, MPQ_EDATA, "%s:%zu: %s of %.40s: a number from 0 on is expected",
+        mpq_tsv_name(t), mpq_tsv_line(t, row), mpq_tsv_col_name(t, (size_t)col),
+        mpq_tsv_cell(t, row, (size_t)col));
+}
+
+/* What the unit has in the model: sets layer and params; 0 when there is no such. */
+static int
+find_unit(const struct mpq_layout *l, struct mpq_damage_unit *u)
+{
+    const struct mpq_matrix *m = mpq_layout_find(l, u->name);
+
+    u->layer = -1;
+    u->params = 0;
+    if (!m && l->tied && strcmp(u->name, "output") == 0)
+        m = mpq_layout_find(l, "token_embd");
+    if (m) {
+        u->params = (double)m->rows * (double)m->cols;
+        return 1;
+    }
+    u->layer = mpq_name_unit_layer(u->name);
+    for (size_t i = 0; u->layer >= 0 && i < l->n; i++)
+        if (l->matrices[i].layer == u->layer && l->matrices[i].is_linear)
+            u->params += (double)l->matrices[i].rows * (double)l->matrices[i].cols;
+    return u->params > 0;
+}
+
+/* The unit of a row, new or known. */
+static int
+take_unit(struct mpq_damage *d, const struct mpq_tsv *t, size_t row,
+          const struct columns *c, size_t *cap, struct mpq_err *err)
+{
+    struct mpq_damage_unit u = { .line = mpq_tsv_line(t, row) };
+    uint64_t params;
+
+    u.name = mpq_pool_strdup(&d->strings, mpq_tsv_cell(t, row, (size_t)c->unit));
+    if (!u.name || mpq_grow(&d->units, cap, d->n + 1, sizeof *d->units) < 0)
+        return no_memory(d, err);
+    if (!find_unit(d->layout, &u))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s:%zu: unit %.120s is no layer or matrix of the model",
+                        d->file, u.line, u.name);
+    if (mpq_tsv_u64(t, row, (size_t)c->params, &params, err) < 0)
+        return -1;
+    if ((double)params != u.params)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s:%zu: unit %.120s has %llu params, the model's has %.0f",
+                        d->file, u.line, u.name, (unsigned long long)params, u.params);
+    if (d->is_scores && read_number(t, row, c->score, &u.score, err) < 0)
+        return -1;
+    d->units[d->n++] = u;
+    return 0;
+}
+
+static int
+read_scores(struct mpq_damage *d, const struct mpq_tsv *t, const struct columns *c,
+            struct mpq_err *err)
+{
+    size_t cap = 0;
+
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++)
+        if (take_unit(d, t, r, c, &cap, err) < 0 ||
+            mpq_index_add(&d->index, d->units[r].name, r) < 0)
+            return err->code ? -1 : no_memory(d, err);
+    const char *twice = mpq_index_sort(&d->index);
+    if (twice)
+        return mpq_fail(err, MPQ_EDATA, "%s: two rows for unit %.120s", d->file, twice);
+    return 0;
+}
+
+/* Position of the row's type in d->types, added if new. */
+static int
+take_type(struct mpq_damage *d, const char *text, size_t line, size_t *pos,
+          struct mpq_err *err)
+{
+    struct mpq_type type;
+
+    if (mpq_type_parse(text, &type) < 0)
+        return mpq_fail(err, MPQ_EDATA, "%s:%zu: unknown type %.40s", d->file, line,
+                        text);
+    for (*pos = 0; *pos < d->n_types; ++*pos)
+        if (mpq_type_eq(d->types[*pos], type))
+            return 0;
+    if (d->n_types == MAX_TYPES)
+        return mpq_fail(err, MPQ_EDATA, "%s:%zu: more than %d types", d->file, line,
+                        MAX_TYPES);
+    d->types[d->n_types++] = type;
+    return 0;
+}
+
+/* First all units and types, so that the arrays have their sizes. */
+static int
+collect(struct mpq_damage *d, const struct mpq_tsv *t, const struct columns *c,
+        struct mpq_err *err)
+{
+    struct mpq_index seen = { 0 };
+    size_t cap = 0, pos;
+    int rc = -1;
+
+    d->types = mpq_array(MAX_TYPES, sizeof *d->types);
+    if (!d->types)
+        return no_memory(d, err);
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++)
+        if (mpq_index_add(&seen, mpq_tsv_cell(t, r, (size_t)c->unit), r) < 0) {
+            no_memory(d, err);
+            goto out;
+        }
+    (void)mpq_index_sort(&seen); /* a unit has a row for each type */
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++) {
+        const char *name = mpq_tsv_cell(t, r, (size_t)c->unit);
+        const char *type = mpq_tsv_cell(t, r, (size_t)c->type);
+        if (take_type(d, type, mpq_tsv_line(t, r), &pos, err) < 0)
+            goto out;
+        if (!mpq_index_find(&seen, name, &pos))
+            goto out;
+        if (pos != r)
+            continue;
+        if (take_unit(d, t, r, c, &cap, err) < 0 ||
+            mpq_index_add(&d->index, d->units[d->n - 1].name, d->n - 1) < 0) {
+            no_memory(d, err);
+            goto out;
+        }
+    }
+    (void)mpq_index_sort(&d->index);
+    rc = 0;
+out:
+    mpq_index_free(&seen);
+    return rc;
+}
+
+static int
+read_damages(struct mpq_damage *d, const struct mpq_tsv *t, const struct columns *c,
+             struct mpq_err *err)
+{
+    size_t unit = 0, type, cells;
+
+    if (collect(d, t, c, err) < 0)
+        return -1;
+    cells = d->n * d->n_types; /* both are bounded by the rows read, types by 256 */
+    d->damage = mpq_array(cells, sizeof *d->damage);
+    d->se = mpq_array(cells, sizeof *d->se);
+    if (!d->damage || !d->se)
+        return no_memory(d, err);
+    for (size_t i = 0; i < cells; i++)
+        d->damage[i] = NAN;
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++) {
+        const char *name = mpq_tsv_cell(t, r, (size_t)c->unit);
+        const char *text = mpq_tsv_cell(t, r, (size_t)c->type);
+        if (take_type(d, text, mpq_tsv_line(t, r), &type, err) < 0)
+            return -1;
+        if (!mpq_index_find(&d->index, name, &unit))
+            return mpq_fail(err, MPQ_EDATA, "%s: unit %.120s is lost", d->file, name);
+        size_t cell = unit * d->n_types + type;
+        if (!isnan(d->damage[cell]))
+            return mpq_fail(err, MPQ_EDATA, "%s:%zu: a second row for unit %.120s, %s",
+                            d->file, mpq_tsv_line(t, r), name, text);
+        if (read_number(t, r, c->damage, &d->damage[cell], err) < 0 ||
+            (c->se >= 0 && read_number(t, r, c->se, &d->se[cell], err) < 0))
+            return -1;
+    }
+    return 0;
+}
+
+/* Means for each parameter, for what has no row. */
+static int
+take_means(struct mpq_damage *d, struct mpq_err *err)
+{
+    double sum = 0, params = 0;
+
+    d->mean = mpq_array(d->n_types, sizeof *d->mean);
+    d->mean_se = mpq_array(d->n_types, sizeof *d->mean_se);
+    if (!d->mean || !d->mean_se)
+        return no_memory(d, err);
+    for (size_t u = 0; u < d->n; u++) {
+        sum += d->units[u].score * d->units[u].params;
+        params += d->units[u].params;
+    }
+    d->mean_score = params > 0 ? sum / params : 0;
+    for (size_t j = 0; j < d->n_types; j++) {
+        double damage = 0, se = 0, over = 0;
+        for (size_t u = 0; u < d->n; u++) {
+            if (isnan(d->damage[u * d->n_types + j]))
+                continue;
+            damage += d->damage[u * d->n_types + j];
+            se += d->se[u * d->n_types + j];
+            over += d->units[u].params;
+        }
+        d->mean[j] = over > 0 ? damage / over : NAN;
+        d->mean_se[j] = over > 0 ? se / over : NAN;
+    }
+    return 0;
+}
+
+/* Which unit tells of which matrix. */
+static int
+link_matrices(struct mpq_damage *d, struct mpq_err *err)
+{
+    const struct mpq_layout *l = d->layout;
+    char name[64];
+
+    d->own = mpq_array(l->n, sizeof *d->own);
+    d->layer = mpq_array(l->n, sizeof *d->layer);
+    d->layer_params = mpq_array(l->n, sizeof *d->layer_params);
+    if (!d->own || !d->layer || !d->layer_params)
+        return no_memory(d, err);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct mpq_matrix *m = &l->matrices[i];
+        d->own[i] = d->layer[i] = SIZE_MAX;
+        if (mpq_index_find(&d->index, m->name, &d->own[i]))
+            d->has_tensors |= m->is_linear;
+        else
+            d->own[i] = SIZE_MAX;
+        snprintf(name, sizeof name, "blk.%d", m->layer);
+        if (!m->is_linear || !mpq_index_find(&d->index, name, &d->layer[i])) {
+            d->layer[i] = SIZE_MAX;
+            continue;
+        }
+        d->layer_params[i] = d->units[d->layer[i]].params;
+    }
+    if (!l->tied || mpq_layout_find(l, "output") ||
+        !mpq_index_find(&d->index, "output", &d->second))
+        d->second = SIZE_MAX;
+    return 0;
+}
+
+int
+mpq_damage_read(struct mpq_damage *d, const struct mpq_tsv *t,
+                const struct mpq_layout *layout, struct mpq_err *err)
+{
+    struct columns c;
+    int rc = -1;
+
+    *d = (struct mpq_damage){ .layout = layout, .second = SIZE_MAX };
+    d->file = mpq_strdup(mpq_tsv_name(t));
+    if (!d->file) {
+        mpq_fail(err, MPQ_ENOMEM, "damages: out of memory");
+        goto out;
+    }
+    if (find_columns(d, t, &c, err) < 0)
+        goto out;
+    if (mpq_tsv_rows(t) == 0) {
+        mpq_fail(err, MPQ_EDATA, "%s: no rows", d->file);
+        goto out;
+    }
+    rc = d->is_scores ? read_scores(d, t, &c, err) : read_damages(d, t, &c, err);
+    if (rc == 0)
+        rc = take_means(d, err);
+    if (rc == 0)
+        rc = link_matrices(d, err);
+out:
+    if (rc < 0)
+        mpq_damage_free(d);
+    return rc;
+}
+
+void
+mpq_damage_free(struct mpq_damage *d)
+{
+    free(d->units);
+    free(d->types);
+    free(d->damage);
+    free(d->se);
+    free(d->mean);
+    free(d->mean_se);
+    free(d->own);
+    free(d->layer);
+    free(d->layer_params);
+    free(d->file);
+    mpq_index_free(&d->index);
+    mpq_pool_free(&d->strings);
+    *d = (struct mpq_damage){ 0 };
+}
+
+/* Is matrix I the embedding of a tied model, and so used twice? */
+static int
+used_twice(const struct mpq_damage *d, size_t i)
+{
+    return d->layout->tied && d->layout->matrices[i].role == MPQ_ROLE_EMBED &&
+           !mpq_layout_find(d->layout, "output");
+}
+
+int
+mpq_damage_has(const struct mpq_damage *d, size_t i)
+{
+    return d->own[i] != SIZE_MAX || d->layer[i] != SIZE_MAX ||
+           (used_twice(d, i) && d->second != SIZE_MAX);
+}
+
+/* Adds SHARE of unit U's figure for type J; -1 when there is none. */
+static int
+add_pair(const struct mpq_damage *d, size_t u, size_t j, double share, double *damage,
+         double *se)
+{
+    double value = j < d->n_types ? d->damage[u * d->n_types + j] : NAN;
+
+    if (isnan(value))
+        return -1;
+    *damage += share * value;
+    *se += share * d->se[u * d->n_types + j];
+    return 0;
+}
+
+static int
+measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *damage,
+         double *se, struct mpq_err *err)
+{
+    const struct mpq_matrix *m = &d->layout->matrices[i];
+    double params = (double)m->rows * (double)m->cols;
+    char name[MPQ_TYPE_NAME_MAX];
+    size_t j = 0;
+
+    while (j < d->n_types && !mpq_type_eq(d->types[j], type))
+        j++;
+    int twice = used_twice(d, i), rc = 0;
+    if (d->own[i] != SIZE_MAX)
+        rc = add_pair(d, d->own[i], j, 1, damage, se);
+    if (rc == 0 && twice && d->second != SIZE_MAX)
+        rc = add_pair(d, d->second, j, 1, damage, se);
+    if (rc == 0 && d->own[i] == SIZE_MAX && d->layer[i] != SIZE_MAX)
+        rc = add_pair(d, d->layer[i], j, params / d->layer_params[i], damage, se);
+    mpq_type_name(type, name);
+    if (rc < 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file,
+                        d->own[i] != SIZE_MAX     ? d->units[d->own[i]].name
+                        : d->layer[i] != SIZE_MAX ? d->units[d->layer[i]].name
+                                                  : "output",
+                        name);
+    if (mpq_damage_has(d, i))
+        return 0;
+    if (j == d->n_types || isnan(d->mean[j]))
+        return mpq_fail(err, MPQ_EDATA, "%s: no row at all for type %s", d->file, name);
+    *damage = (twice ? 2 : 1) * params * d->mean[j];
+    *se = (twice ? 2 : 1) * params * d->mean_se[j];
+    return 0;
+}
+
+int
+mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
+              double *damage, double *se, struct mpq_err *err)
+{
+    const struct mpq_matrix *m = &d->layout->matrices[i];
+    int twice = used_twice(d, i);
+    double score = 0;
+
+    *damage = *se = 0;
+    if (!d->is_scores)
+        return measured(d, i, type, damage, se, err);
+    if (!mpq_damage_has(d, i)) {
+        score = (twice ? 2 : 1) * d->mean_score;
+    } else if (twice) { /* one row alone stands for both uses */
+        double first = d->own[i] != SIZE_MAX ? d->units[d->own[i]].score : -1;
+        double second = d->second != SIZE_MAX ? d->units[d->second].score : -1;
+        score = (first < 0 ? second : first) + (second < 0 ? first : second);
+    } else {
+        score = d->units[d->own[i] != SIZE_MAX ? d->own[i] : d->layer[i]].score;
+    }
+    *damage = score * (double)m->rows * (double)m->cols * mpq_type_error(type);
+    return 0;
+}

@@ -1,0 +1,63 @@
+/*
+ * What it costs to give a matrix a type, from a table of scores (unit score params) or
+ * of damages (unit type bits params damage se). A unit is a layer (blk.3), whose figure
+ * is spread over its linear weights by parameters, or a matrix, whose own row wins. In
+ * a tied model a row for `output` is the second use of token_embd.
+ *
+ * A score becomes the damage score * params * mpq_type_error(type).
+ */
+#ifndef MPQ_MODEL_DAMAGE_H
+#define MPQ_MODEL_DAMAGE_H
+
+#include "base/buf.h"
+#include "fmt/tsv.h"
+#include "model/layout.h"
+
+/* A row's unit. */
+struct mpq_damage_unit {
+    const char *name;
+    int layer; /* the unit is this layer; -1: it is a matrix */
+    double params, score;
+    size_t line;
+};
+
+struct mpq_damage {
+    int is_scores;
+    int has_tensors;               /* some unit is a linear weight of a layer */
+    struct mpq_damage_unit *units; /* [n] */
+    size_t n;
+    struct mpq_type *types; /* damages: [n_types] in order of appearance */
+    size_t n_types;
+    double *damage, *se;    /* damages: [n][n_types], NAN where there is no row */
+    double mean_score;      /* by parameters */
+    double *mean, *mean_se; /* damages: [n_types] for each parameter, NAN for none */
+    const struct mpq_layout *layout; /* borrowed */
+    size_t *own;          /* [layout->n] the matrix's unit, SIZE_MAX for none */
+    size_t *layer;        /* [layout->n] its layer's */
+    size_t second;        /* `output` of a tied model, SIZE_MAX for none */
+    double *layer_params; /* [layout->n] parameters of the matrix's layer */
+    struct mpq_index index;
+    struct mpq_pool strings;
+    char *file;
+};
+
+/* Reads T, either kind, and holds it against LAYOUT, which must outlive *d. -1 when a
+ * column is missing, a unit is unknown or its params are not the model's, a number is
+ * negative or none, or a row comes twice. On success *d is the caller's to free. */
+MPQ_MUST_CHECK int
+mpq_damage_read(struct mpq_damage *d, const struct mpq_tsv *t,
+                const struct mpq_layout *layout, struct mpq_err *err);
+/* Zeroed is fine; empty afterward. */
+void mpq_damage_free(struct mpq_damage *d);
+
+/* Has matrix I (of the layout) a figure of its own or its layer's? If not, it gets the
+ * mean over all units for each parameter. */
+int mpq_damage_has(const struct mpq_damage *d, size_t i);
+
+/* Damage and its standard error (0 for scores) of giving matrix I the TYPE. -1 when a
+ * table of damages has no row for that pair. */
+MPQ_MUST_CHECK int
+mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
+              double *damage, double *se, struct mpq_err *err);
+
+#endif
