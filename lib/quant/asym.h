@@ -20,31 +20,36 @@ struct mpq_moments {
     float weight, mean, energy; /* sum w, mean of x, sum w (x - mean)^2 */
 };
 
-/* N is a multiple of the lanes. */
 MPQ_INLINE struct mpq_moments
 mpq_block_moments(const float *x, const float *w, size_t n)
 {
+    const size_t whole = n - n % MPQ_LANES;
     float weight[MPQ_LANES] = { 0 }, sum[MPQ_LANES] = { 0 }, energy[MPQ_LANES] = { 0 };
     struct mpq_moments m = { (float)n, 0.0f, 0.0f };
 
-    for (size_t i = 0; i < n; i += MPQ_LANES) {
-        MPQ_EACH_LANE(c)
-        {
+    for (size_t i = 0; i < whole; i += MPQ_LANES) {
+        MPQ_EACH_LANE (c) {
             const float wi = w ? w[i + (size_t)c] : 1.0f;
             weight[c] += wi;
             sum[c] += wi * x[i + (size_t)c];
         }
     }
+    for (size_t i = whole; i < n; i++) {
+        weight[i - whole] += w ? w[i] : 1.0f;
+        sum[i - whole] += w ? w[i] * x[i] : x[i];
+    }
     if (w)
         m.weight = mpq_lane_sum(weight);
-    m.mean = mpq_lane_sum(sum) / m.weight;
-    for (size_t i = 0; i < n; i += MPQ_LANES) {
-        MPQ_EACH_LANE(c)
-        {
-            const float wi = w ? w[i + (size_t)c] : 1.0f;
+    m.mean = m.weight > 0.0f ? mpq_lane_sum(sum) / m.weight : 0.0f;
+    for (size_t i = 0; i < whole; i += MPQ_LANES) {
+        MPQ_EACH_LANE (c) {
             const float y = x[i + (size_t)c] - m.mean;
-            energy[c] += wi * y * y;
+            energy[c] += w ? w[i + (size_t)c] * y * y : y * y;
         }
+    }
+    for (size_t i = whole; i < n; i++) {
+        const float y = x[i] - m.mean;
+        energy[i - whole] += w ? w[i] * y * y : y * y;
     }
     m.energy = mpq_lane_sum(energy);
     return m;
@@ -79,24 +84,20 @@ mpq_asym_fit(float hi, int below, const float *x, const float *w, size_t n,
     float inverse[MPQ_LANES], offset[MPQ_LANES];
     float q1[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 }, xq[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         inverse[c] = mpq_inverse(l->scale[c]);
         offset[c] = l->offset[c];
     }
     for (size_t i = 0; i < n; i++) {
-        const float centered = x[i] - m->mean;
-        MPQ_EACH_LANE(c)
-        {
+        const float wi = w ? w[i] : 1.0f, centered = x[i] - m->mean;
+        MPQ_EACH_LANE (c) {
             const float q = mpq_nearest((x[i] - offset[c]) * inverse[c], 0.0f, hi);
-            const float wq = w ? w[i] * q : q;
-            q1[c] += wq;
-            qq[c] += q * wq;
-            xq[c] += centered * wq;
+            q1[c] += wi * q;
+            qq[c] += q * (wi * q);
+            xq[c] += centered * (wi * q);
         }
     }
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         const float mean_q = q1[c] / m->weight;
         const float spread = qq[c] - q1[c] * mean_q;
         const float slope = spread > 1e-6f * qq[c] ? xq[c] / spread : 0.0f;
@@ -125,28 +126,24 @@ mpq_asym_try(float hi, const float *x, const float *w, size_t n,
     float err[MPQ_LANES] = { 0 }, rq[MPQ_LANES] = { 0 }, r1[MPQ_LANES] = { 0 };
     float qq[MPQ_LANES] = { 0 }, q1[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         scale[c] = l->scale[c];
         offset[c] = l->offset[c];
         inverse[c] = mpq_inverse(scale[c]);
     }
     for (size_t i = 0; i < n; i++) {
-        MPQ_EACH_LANE(c)
-        {
+        const float wi = w ? w[i] : 1.0f;
+        MPQ_EACH_LANE (c) {
             const float q = mpq_nearest((x[i] - offset[c]) * inverse[c], 0.0f, hi);
             const float r = x[i] - (scale[c] * q + offset[c]);
-            const float wr = w ? w[i] * r : r;
-            const float wq = w ? w[i] * q : q;
-            err[c] += r * wr;
-            rq[c] += q * wr;
-            r1[c] += wr;
-            qq[c] += q * wq;
-            q1[c] += wq;
+            err[c] += r * (wi * r);
+            rq[c] += q * (wi * r);
+            r1[c] += wi * r;
+            qq[c] += q * (wi * q);
+            q1[c] += wi * q;
         }
     }
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         out->err[c] = err[c];
         out->rq[c] = rq[c];
         out->r1[c] = r1[c];
@@ -176,8 +173,7 @@ mpq_asym_candidates(float hi, const struct mpq_asym_plan *p, int set, float leas
     const float code = (greatest - least) / hi;
     const float step = (p->to - p->from) * 0.25f;
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         const float cut_low = p->from + step * (low[c] + within_low);
         const float cut_up = p->from + step * (up[c] + within_up);
         l->offset[c] = least + cut_low * code;
@@ -207,8 +203,7 @@ mpq_asym_search(float hi, const struct mpq_asym_plan *p, const float *x, const f
         l.scale[0] = (greatest - least) / hi;
         l.scale[1] = (greatest - least) / (hi - 1.0f);
         l.offset[0] = l.offset[1] = least;
-        MPQ_EACH_LANE(c)
-        {
+        MPQ_EACH_LANE (c) {
             l.scale[c] = mpq_f16_scale(l.scale[c]);
             l.offset[c] = mpq_f16_round(l.offset[c]);
         }

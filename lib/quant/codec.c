@@ -58,9 +58,7 @@ mpq_codec_reads(struct mpq_type t)
 int
 mpq_codec_writes(struct mpq_type t)
 {
-    const struct mpq_codec *codec = find(t);
-
-    return codec ? codec->encode != NULL : 0;
+    return mpq_codec_reads(t);
 }
 
 void
@@ -83,7 +81,11 @@ mpq_encode_row(struct mpq_type t, const float *src, const float *importance, voi
 {
     const struct mpq_codec *codec = find(t);
 
-    assert(codec && codec->encode);
+    if (!codec) {
+        assert(is_intb(t));
+        mpq_intb_encode(t, src, importance, dst, cols, effort);
+        return;
+    }
     assert(cols % codec->block == 0);
     codec->encode(src, importance, dst, cols / codec->block, effort);
 }

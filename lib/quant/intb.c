@@ -15,7 +15,8 @@
 #include "quant/block.h"
 
 #include "base/simd.h"
-#include "quant/half.h"
+#include "quant/asym.h"
+#include "quant/sym.h"
 
 /* 8 codes are B whole bytes: N codes from the start of such a run. */
 MPQ_CLONES static void
@@ -59,4 +60,243 @@ mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t 
         scale_intb(dst + begin, left < group ? left : group, mpq_get_f16(scale + 2 * g),
                    step, zero);
     }
+}
+
+/* How hard to look: SIDE candidates (or SIDE by SIDE), moved ROUNDS times. */
+struct plan {
+    int side, rounds;
+};
+static const struct plan sym_plans[] = { { 15, 1 }, { 45, 2 }, { 240, 4 } };
+static const struct plan asym_plans[] = { { 4, 1 }, { 7, 2 }, { 16, 4 } };
+
+/* Groups can be long and have outliers far out, so candidates lie a constant factor
+ * apart, down to a range of so many mean deviations: some three quarters of what suits
+ * a normal distribution at this number of bits. */
+static float
+least_reach(unsigned bits)
+{
+    static const float reach[] = { 0, 0.7f, 0.9f, 1.5f, 2.0f, 2.4f, 2.7f, 3.0f, 3.3f };
+    return reach[bits];
+}
+
+/* The K-th of N factors from 1.04 down to LEAST <= 1, each times the next alike. */
+static float
+factor(float least, int k, int n)
+{
+    const float floor = least < 0.9f ? least : 0.9f;
+    return 1.04f * powf(floor / 1.04f, (float)k / (float)(n > 1 ? n - 1 : 1));
+}
+
+static float
+mean_distance(const float *x, const float *w, size_t n, float from)
+{
+    double sum = 0, weight = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double wi = w ? (double)w[i] : 1.0;
+        sum += wi * fabs((double)x[i] - (double)from);
+        weight += wi;
+    }
+    return (float)(sum / weight);
+}
+
+/* Best f16 scale of a symmetric group. */
+MPQ_INLINE float
+search_sym(const float *x, const float *w, size_t n, unsigned bits,
+           const struct plan *p)
+{
+    const float half = (float)(1u << (bits - 1));
+    const struct mpq_levels levels = { -half, half - 1.0f, 0 };
+    float main, other, best = 0.0f, best_err = INFINITY;
+
+    mpq_sym_bounds(levels, x, n, &main, &other);
+    if (!(main != 0.0f))
+        return 0.0f;
+    const float least =
+        least_reach(bits) * mean_distance(x, w, n, 0.0f) / (half * fabsf(main));
+    for (int first = 0; first < p->side; first += MPQ_LANES - 1) {
+        float scale[MPQ_LANES], gain[MPQ_LANES];
+        struct mpq_sym_sums sums;
+        scale[0] = main;
+        for (int c = 1; c < MPQ_LANES; c++) /* every fourth of the other sign */
+            scale[c] = (c % 4 ? main : other) * factor(least, first + c - 1, p->side);
+        for (int round = 0; round < p->rounds; round++)
+            mpq_sym_fit(levels, x, w, n, scale, gain);
+        scale[0] = main;
+        MPQ_EACH_LANE (c)
+            scale[c] = mpq_f16_scale(scale[c]);
+        mpq_sym_try(levels, x, w, n, scale, &sums);
+        const int c = mpq_best_lane(sums.err);
+        if (first == 0 || sums.err[c] < best_err) {
+            best_err = sums.err[c];
+            best = scale[c];
+        }
+    }
+    return best;
+}
+
+/* Lines from FIRST on of SIDE by SIDE ways to cut the two ends. */
+static void
+asym_lines(struct mpq_lines *l, float top, float mean, float least, float greatest,
+           float cut, int side, int first)
+{
+    for (int c = 0; c < MPQ_LANES; c++) {
+        const int k = first + c < side * side ? first + c : side * side - 1;
+        const float low = (mean - least) * factor(cut, k / side, side);
+        const float up = (greatest - mean) * factor(cut, k % side, side);
+        l->offset[c] = mean - low;
+        l->scale[c] = (low + up) / top;
+    }
+}
+
+/* What the format can store of a line: scale and zero in f16. */
+MPQ_INLINE void
+round_lines(struct mpq_lines *l)
+{
+    MPQ_EACH_LANE (c) {
+        const float s = mpq_f16_scale(l->scale[c]);
+        l->scale[c] = s;
+        l->offset[c] = -s * mpq_f16_round(-l->offset[c] / s);
+    }
+}
+
+/* Best f16 scale and zero of an asymmetric group. */
+MPQ_INLINE void
+search_asym(const float *x, const float *w, size_t n, unsigned bits,
+            const struct plan *p, float *scale, float *zero)
+{
+    const struct mpq_moments m = mpq_block_moments(x, w, n);
+    const float top = (float)((1u << bits) - 1);
+    float least, greatest, best_err = INFINITY, offset = 0.0f;
+
+    mpq_extent(x, n, &least, &greatest);
+    const float reach = mpq_max(greatest - m.mean, m.mean - least);
+    const float cut = reach > 0.0f
+                          ? least_reach(bits) * mean_distance(x, w, n, m.mean) / reach
+                          : 1.0f;
+    *scale = *zero = 0.0f;
+    for (int first = 0; first < p->side * p->side; first += MPQ_LANES) {
+        struct mpq_lines l;
+        struct mpq_asym_sums sums;
+        float gain[MPQ_LANES];
+        asym_lines(&l, top, m.mean, least, greatest, cut, p->side, first);
+        for (int round = 0; round < p->rounds; round++)
+            mpq_asym_fit(top, 0, x, w, n, &m, &l, gain);
+        if (first == 0) { /* plain rounding, without and with 0 in the range */
+            const float lower = mpq_min(least, 0.0f), upper = mpq_max(greatest, 0.0f);
+            l.scale[0] = (upper - lower) / top;
+            l.scale[1] = (greatest - least) / top;
+            l.offset[0] = lower;
+            l.offset[1] = least;
+        }
+        round_lines(&l);
+        mpq_asym_try(top, x, w, n, &l, &sums);
+        const int c = mpq_best_lane(sums.err);
+        if (first == 0 || sums.err[c] < best_err) {
+            best_err = sums.err[c];
+            *scale = l.scale[c];
+            offset = l.offset[c];
+        }
+    }
+    *zero = mpq_f16_round(-offset / *scale);
+}
+
+/* Apart with and without importance, so that the choice is outside the loops. */
+MPQ_CLONES static float
+search_sym_intb(const float *x, const float *w, size_t n, unsigned bits,
+                const struct plan *p)
+{
+    return w ? search_sym(x, w, n, bits, p) : search_sym(x, NULL, n, bits, p);
+}
+
+MPQ_CLONES static void
+search_asym_intb(const float *x, const float *w, size_t n, unsigned bits,
+                 const struct plan *p, float *scale, float *zero)
+{
+    if (w)
+        search_asym(x, w, n, bits, p, scale, zero);
+    else
+        search_asym(x, NULL, n, bits, p, scale, zero);
+}
+
+/* Bits on their way into bytes. */
+struct bits {
+    unsigned char *dst;
+    uint32_t pending;
+    unsigned n_pending; /* < 8 */
+};
+
+static void
+put_codes(struct bits *b, const unsigned char *code, size_t n, unsigned bits)
+{
+    for (size_t i = 0; i < n; i++) {
+        b->pending |= (uint32_t)code[i] << b->n_pending;
+        b->n_pending += bits;
+        if (b->n_pending >= 8) {
+            *b->dst++ = (unsigned char)b->pending;
+            b->pending >>= 8;
+            b->n_pending -= 8;
+        }
+    }
+}
+
+/* Codes of a group: next to x / scale + zero, SIGNS: next to the sign alone. */
+MPQ_CLONES static void
+codes_intb(const float *x, size_t n, float scale, float zero, unsigned bits, int signs,
+           unsigned char *code)
+{
+    const float inverse = mpq_inverse(scale), top = (float)((1u << bits) - 1);
+
+    if (signs) {
+        for (size_t i = 0; i < n; i++)
+            code[i] = x[i] * scale >= 0.0f;
+        return;
+    }
+    for (size_t i = 0; i < n; i++)
+        code[i] = (unsigned char)(int)mpq_nearest(x[i] * inverse + zero, 0.0f, top);
+}
+
+static void
+encode_group(struct mpq_type t, const float *x, const float *w, size_t n,
+             enum mpq_effort effort, struct bits *out, float *scale, float *zero)
+{
+    unsigned char code[256];
+
+    w = mpq_useful(w, n);
+    *zero = t.bits > 1 ? (float)(1u << (t.bits - 1)) : 0.0f;
+    if (!t.symmetric)
+        search_asym_intb(x, w, n, t.bits, &asym_plans[effort], scale, zero);
+    else if (t.bits == 1) /* the mean distance from 0 is the best there is */
+        *scale = mpq_f16_round(mean_distance(x, w, n, 0.0f));
+    else
+        *scale = search_sym_intb(x, w, n, t.bits, &sym_plans[effort]);
+    for (size_t i = 0; i < n; i += sizeof code) {
+        const size_t left = n - i < sizeof code ? n - i : sizeof code;
+        codes_intb(x + i, left, *scale, *zero, t.bits, t.symmetric && t.bits == 1,
+                   code);
+        put_codes(out, code, left, t.bits);
+    }
+}
+
+void
+mpq_intb_encode(struct mpq_type t, const float *src, const float *importance,
+                unsigned char *dst, size_t cols, enum mpq_effort effort)
+{
+    const size_t group = t.group ? t.group : cols;
+    const size_t groups = (size_t)mpq_type_groups(t, cols);
+    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
+    unsigned char *zeros = scales + 2 * groups;
+    struct bits out = { dst, 0, 0 };
+
+    for (size_t g = 0; g < groups; g++) {
+        const size_t begin = g * group, left = cols - begin;
+        float scale, zero;
+        encode_group(t, src + begin, importance ? importance + begin : NULL,
+                     left < group ? left : group, effort, &out, &scale, &zero);
+        mpq_put_f16(scales + 2 * g, scale);
+        if (!t.symmetric)
+            mpq_put_f16(zeros + 2 * g, zero);
+    }
+    if (out.n_pending)
+        *out.dst = (unsigned char)out.pending;
 }

@@ -49,8 +49,8 @@ mpq_kasym_ideal(const struct mpq_kasym *k, const struct mpq_asym_plan *p,
         mpq_asym_candidates(k->top, p, set, least, greatest, &l);
         for (int round = 0; round < p->rounds; round++)
             mpq_asym_fit(k->top, 1, x, w, (size_t)k->sub, &m, &l, gain);
-        MPQ_EACH_LANE(c)
-        err[c] = mpq_max(m.energy - gain[c], 0.0f);
+        MPQ_EACH_LANE (c)
+            err[c] = mpq_max(m.energy - gain[c], 0.0f);
         const int c = mpq_best_lane(err);
         if (err[c] < best) {
             best = err[c];
@@ -106,8 +106,7 @@ mpq_kasym_scales(const struct mpq_kasym *k, const float *x, const float *w, floa
         float scale[MPQ_LANES], min[MPQ_LANES];
         struct mpq_lines l;
         struct mpq_asym_sums sums;
-        MPQ_EACH_LANE(c)
-        {
+        MPQ_EACH_LANE (c) {
             scale[c] = mpq_nearest(from + by_scale[c], 0.0f, k->most);
             l.scale[c] = d * scale[c];
             const float level =

@@ -74,8 +74,7 @@ mpq_ksym_scales(const struct mpq_ksym *k, const float *x, const float *w, float 
         const float a = ideal[s] * inverse, b = other[s] * inverse;
         float integer[MPQ_LANES], scale[MPQ_LANES];
         struct mpq_sym_sums sums;
-        MPQ_EACH_LANE(c)
-        {
+        MPQ_EACH_LANE (c) {
             const float center = first[c] * a + (1.0f - first[c]) * b;
             integer[c] = mpq_nearest(center + around[c], least, greatest);
             scale[c] = d * integer[c];

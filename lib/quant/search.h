@@ -33,11 +33,13 @@ mpq_min(float a, float b)
     return a < b ? a : b;
 }
 
-/* 1 / x, but 0 for 0: with a scale of 0 every code is that of 0. */
+/* 1 / x, but 0 for 0: with a scale of 0 every code is that of 0. Without a branch,
+ * since a division that might trap would keep loops scalar. */
 MPQ_INLINE float
 mpq_inverse(float x)
 {
-    return x != 0.0f ? 1.0f / x : 0.0f;
+    const float inverse = 1.0f / (x != 0.0f ? x : 1.0f);
+    return x != 0.0f ? inverse : 0.0f;
 }
 
 /*
@@ -119,8 +121,7 @@ mpq_best_lane(const float err[MPQ_LANES])
 {
     int32_t least = INT32_MAX;
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         const int32_t key =
             (int32_t)((mpq_f32_bits(err[c]) & 0x7ffffff0u) | (uint32_t)c);
         least = key < least ? key : least;

@@ -43,19 +43,17 @@ mpq_sym_fit(struct mpq_levels l, const float *x, const float *w, size_t n,
 {
     float inverse[MPQ_LANES], xq[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE(c)
-    inverse[c] = mpq_inverse(scale[c]);
+    MPQ_EACH_LANE (c)
+        inverse[c] = mpq_inverse(scale[c]);
     for (size_t i = 0; i < n; i++) {
-        MPQ_EACH_LANE(c)
-        {
+        const float wi = w ? w[i] : 1.0f;
+        MPQ_EACH_LANE (c) {
             const float q = mpq_level(l, x[i] * inverse[c]);
-            const float wq = w ? w[i] * q : q;
-            xq[c] += x[i] * wq;
-            qq[c] += q * wq;
+            xq[c] += x[i] * (wi * q);
+            qq[c] += q * (wi * q);
         }
     }
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         scale[c] = qq[c] > 0.0f ? xq[c] / qq[c] : 0.0f;
         gain[c] = scale[c] * xq[c];
     }
@@ -74,24 +72,21 @@ mpq_sym_try(struct mpq_levels l, const float *x, const float *w, size_t n,
     float inverse[MPQ_LANES], s[MPQ_LANES];
     float err[MPQ_LANES] = { 0 }, rq[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 };
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         s[c] = scale[c];
         inverse[c] = mpq_inverse(s[c]);
     }
     for (size_t i = 0; i < n; i++) {
-        MPQ_EACH_LANE(c)
-        {
+        const float wi = w ? w[i] : 1.0f;
+        MPQ_EACH_LANE (c) {
             const float q = mpq_level(l, x[i] * inverse[c]);
             const float r = x[i] - s[c] * q;
-            const float wr = w ? w[i] * r : r;
-            err[c] += r * wr;
-            rq[c] += q * wr;
-            qq[c] += w ? w[i] * q * q : q * q;
+            err[c] += r * (wi * r);
+            rq[c] += q * (wi * r);
+            qq[c] += q * (wi * q);
         }
     }
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         out->err[c] = err[c];
         out->rq[c] = rq[c];
         out->qq[c] = qq[c];
@@ -134,8 +129,7 @@ mpq_sym_candidates(const struct mpq_sym_plan *p, int set, float main, float othe
 #undef B
     const float within = (float)set / (float)p->sets;
 
-    MPQ_EACH_LANE(c)
-    {
+    MPQ_EACH_LANE (c) {
         const float bound = is_main[c] * main + (1.0f - is_main[c]) * other;
         const float width = is_main[c] * (1.0f / 11.0f) + (1.0f - is_main[c]) * 0.25f;
         scale[c] = bound * (p->to + (p->from - p->to) * (first[c] + width * within));
@@ -151,8 +145,7 @@ mpq_sym_refit(struct mpq_levels l, const float *x, size_t n, float main)
     float xq[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 };
 
     for (size_t i = 0; i < n; i += MPQ_LANES) {
-        MPQ_EACH_LANE(c)
-        {
+        MPQ_EACH_LANE (c) {
             const float q = mpq_level(l, x[i + (size_t)c] * inverse);
             xq[c] += x[i + (size_t)c] * q;
             qq[c] += q * q;
@@ -179,8 +172,8 @@ mpq_sym_search(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x
         for (int round = 0; round < p->rounds; round++)
             mpq_sym_fit(l, x, w, n, scale, gain);
         scale[0] = main; /* what plain rounding would take */
-        MPQ_EACH_LANE(c)
-        scale[c] = mpq_f16_scale(scale[c]);
+        MPQ_EACH_LANE (c)
+            scale[c] = mpq_f16_scale(scale[c]);
         mpq_sym_try(l, x, w, n, scale, &sums);
         const int c = mpq_best_lane(sums.err);
         if (set == 0 || sums.err[c] < best_err) {
