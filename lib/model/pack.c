@@ -181,6 +181,18 @@ end_piece(struct packer *p, const struct mpq_piece *piece, struct mpq_err *err)
     return 0;
 }
 
+/* Lets go of the source's pages of the first ROWS rows, all of which are written. */
+static void
+drop_rows(const struct packer *p, const struct mpq_piece *piece, uint64_t rows)
+{
+    struct mpq_weight part = *piece->weight;
+
+    if (part.scales)
+        return;
+    part.tensor.size_bytes = rows * row_bytes(part.tensor.type, &part);
+    mpq_source_drop(p->source, &part);
+}
+
 static int
 write_batch(struct packer *p, const struct batch *b, struct mpq_err *err)
 {
@@ -194,6 +206,8 @@ write_batch(struct packer *p, const struct batch *b, struct mpq_err *err)
                      : mpq_out_write(p->out, bytes, (size_t)t->size, err);
         if (rc == 0 && t->row + t->n_rows == t->piece->weight->rows)
             rc = end_piece(p, t->piece, err);
+        else if (rc == 0 && i + 1 == b->n)
+            drop_rows(p, t->piece, t->row + t->n_rows);
         if (rc < 0)
             return -1;
     }

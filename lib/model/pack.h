@@ -3,7 +3,7 @@
  * written in the order of the file, while the next ones are being encoded. Tiles depend
  * on the shapes alone, so the bytes do not depend on the number of threads. In memory
  * are two batches of encoded tiles and a tile of decoded rows for each thread, some
- * tens of MB, whatever the model; the source's pages are let go tensor by tensor.
+ * tens of MB, whatever the model; the source's pages are let go once they are written.
  */
 #ifndef MPQ_MODEL_PACK_H
 #define MPQ_MODEL_PACK_H

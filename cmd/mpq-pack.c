@@ -1,0 +1,277 @@
+/* mpq-pack: writes a model with the types of a plan. */
+#include "cli.h"
+
+#include "base/buf.h"
+#include "model/pack.h"
+#include "model/packcheck.h"
+#include "model/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *plan_path, *check_path, *config_dir;
+static int method, effort = MPQ_EFFORT_DEFAULT, format, dry_run;
+
+static const struct cli_opt opts[] = {
+    { 'p', "plan", CLI_STR, &plan_path, 0, 0, "PLAN",
+      "types: mpq-alloc's table, or llama-quantize's lines" },
+    { 'm', "method", CLI_CHOICE, &method, 0, 0, "rtn", "how weights are rounded" },
+    { 0, "effort", CLI_CHOICE, &effort, 0, 0, "fast|default|max",
+      "how hard scales are searched for" },
+    { 'f', "format", CLI_CHOICE, &format, 0, 0, "auto|gguf|safetensors|fake",
+      "what to write" },
+    { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
+      "where config.json and tokenizer.json lie" },
+    { 0, "dry-run", CLI_FLAG, &dry_run, 0, 0, NULL,
+      "print the exact size instead of packing" },
+    { 0, "check", CLI_STR, &check_path, 0, 0, "PLAN",
+      "hold the types of the file MODEL against PLAN" },
+    { 0 },
+};
+enum { FORMAT_AUTO, FORMAT_GGUF, FORMAT_NATIVE, FORMAT_FAKE };
+
+static const struct cli_tool tool = {
+    .name = "mpq-pack",
+    .summary = "Writes MODEL with the types of a plan.",
+    .operands = "[MODEL]",
+    .example = "mpq-alloc -b 3.5 scores.tsv | mpq-pack -p - model.gguf > small.gguf",
+    .opts = opts,
+    .max_operands = 1,
+};
+
+/* A model, a plan for it, and the type of each of its weights. */
+struct job {
+    struct mpq_source *source;
+    struct mpq_layout layout;
+    struct mpq_plan plan;
+    struct mpq_type *types; /* [mpq_source_count] */
+    struct mpq_packfile file;
+    struct mpq_importance *importance; /* [file.n], or NULL */
+};
+
+static void
+close_job(struct job *j)
+{
+    free(j->importance);
+    mpq_packfile_free(&j->file);
+    free(j->types);
+    mpq_plan_free(&j->plan);
+    mpq_layout_free(&j->layout);
+    mpq_source_free(j->source);
+}
+
+static int
+open_job(struct job *j, const char *model, const char *plan, struct mpq_err *err)
+{
+    if (strcmp(plan, "-") == 0 && strcmp(model, "-") == 0)
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "both the plan and the model are standard input");
+    if (mpq_source_open(&j->source, model, config_dir, err) < 0 ||
+        mpq_layout_from_source(&j->layout, j->source, err) < 0 ||
+        mpq_plan_read(&j->plan, plan, &j->layout, err) < 0)
+        return -1;
+    if (j->plan.n_unnamed)
+        cli_note("%s: %zu tensors that no pattern names stay as they are", plan,
+                 j->plan.n_unnamed);
+    size_t n = mpq_source_count(j->source), next = 0;
+    j->types = mpq_array(n, sizeof *j->types);
+    if (!j->types)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", model);
+    for (size_t i = 0; i < n; i++) { /* the layout has the matrices in this order */
+        const struct mpq_weight *w = mpq_source_weight(j->source, i);
+        j->types[i] = w->is_matrix ? j->plan.types[next++] : w->tensor.type;
+    }
+    return 0;
+}
+
+/* auto: GGUF stays GGUF unless a type is native; anything else becomes native. */
+static enum mpq_packform
+choose_form(const struct job *j)
+{
+    if (format == FORMAT_GGUF)
+        return MPQ_PACK_GGUF;
+    if (format == FORMAT_FAKE)
+        return MPQ_PACK_FAKE;
+    if (format == FORMAT_AUTO && mpq_source_gguf(j->source))
+        return MPQ_PACK_GGUF;
+    return MPQ_PACK_NATIVE;
+}
+
+/* What decides the bytes, and no path: a file and a pipe give the same output. */
+static void
+describe(const struct job *j, struct mpq_buf *text)
+{
+    static const char *const efforts[] = { "fast", "default", "max" };
+
+    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s; model %s", MPQ_VERSION,
+                   efforts[effort], mpq_source_hparams(j->source)->name);
+}
+
+/* Says once that what was quantized is quantized again: errors add up. */
+static void
+note_requantized(const struct job *j)
+{
+    const struct mpq_piece *first = NULL;
+    char from[MPQ_TYPE_NAME_MAX], to[MPQ_TYPE_NAME_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < j->file.n; i++) {
+        const struct mpq_piece *p = &j->file.pieces[i];
+        const struct mpq_type now = p->weight->tensor.type;
+        if (mpq_type_is_float(now) || mpq_type_is_float(p->type) ||
+            mpq_type_eq(now, p->type))
+            continue;
+        if (n++ == 0)
+            first = p;
+    }
+    if (n)
+        cli_note("%s: %zu tensors are quantized already and are quantized again"
+                 " (%s: %s to %s)",
+                 mpq_source_name(j->source), n, first->weight->name,
+                 mpq_type_name(first->weight->tensor.type, from),
+                 mpq_type_name(first->type, to));
+}
+
+/* "#type tensors params bytes", a row for each type in order of appearance, then what
+ * is no tensor, then the file. */
+static int
+print_size(const struct job *j, struct mpq_err *err)
+{
+    const struct mpq_packfile *f = &j->file;
+    unsigned char *told = mpq_array(f->n, 1);
+    struct mpq_buf text = { 0 };
+    struct mpq_out *out = NULL;
+    uint64_t all = 0, params_all = 0;
+    int rc = -1;
+
+    mpq_buf_adds(&text, "#type\ttensors\tparams\tbytes\n");
+    for (size_t i = 0; told && i < f->n; i++) {
+        char name[MPQ_TYPE_NAME_MAX];
+        uint64_t bytes = 0, params = 0;
+        size_t n = 0;
+        for (size_t k = i; k < f->n; k++) {
+            const struct mpq_piece *p = &f->pieces[k];
+            if (told[k] || !mpq_type_eq(p->type, f->pieces[i].type))
+                continue;
+            told[k] = 1;
+            bytes += p->bytes;
+            params += p->weight->tensor.n_elements;
+            n++;
+        }
+        all += bytes;
+        params_all += params;
+        if (n)
+            mpq_buf_printf(&text, "%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\n",
+                           mpq_type_name(f->pieces[i].type, name), n, params, bytes);
+    }
+    mpq_buf_printf(&text, "header\t0\t0\t%zu\npadding\t0\t0\t%" PRIu64 "\n",
+                   f->head.len, f->size_bytes - f->head.len - all);
+    mpq_buf_printf(&text, "total\t%zu\t%" PRIu64 "\t%" PRIu64 "\n", f->n, params_all,
+                   f->size_bytes);
+    if (!told || text.failed)
+        mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    else if (cli_open_output(&out, 0, err) == 0 &&
+             mpq_out_write(out, text.data, text.len, err) == 0) {
+        rc = mpq_out_close(out, err);
+        out = NULL;
+    }
+    mpq_out_free(out);
+    mpq_buf_free(&text);
+    free(told);
+    return rc;
+}
+
+static void
+on_progress(void *bar, uint64_t bytes)
+{
+    cli_bar_add(bar, bytes);
+}
+
+static int
+write_file(const struct job *j, struct mpq_err *err)
+{
+    struct mpq_pack_options options = { .effort = (enum mpq_effort)effort,
+                                        .threads = (unsigned)cli.threads,
+                                        .importance = j->importance,
+                                        .progress = on_progress };
+    struct mpq_out *out = NULL;
+    int rc = -1;
+
+    if (cli_open_output(&out, 1, err) < 0)
+        return -1;
+    note_requantized(j);
+    options.progress_ctx = cli_bar_new("packing", j->file.size_bytes, "B");
+    if (mpq_pack_write(&j->file, j->source, out, &options, err) == 0 &&
+        mpq_packcheck_written(&j->file, out, err) == 0) {
+        rc = mpq_out_close(out, err);
+        out = NULL;
+    }
+    cli_bar_free(options.progress_ctx);
+    mpq_out_free(out);
+    return rc;
+}
+
+static int
+pack(struct job *j, const char *model, struct mpq_err *err)
+{
+    struct mpq_buf provenance = { 0 };
+    int rc = -1;
+
+    if (open_job(j, model, plan_path, err) < 0)
+        return -1;
+    describe(j, &provenance);
+    if (provenance.failed)
+        mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    else
+        rc = mpq_packfile_plan(&j->file, j->source, choose_form(j), j->types,
+                               provenance.data, err);
+    mpq_buf_free(&provenance);
+    if (rc < 0)
+        return -1;
+    return dry_run ? print_size(j, err) : write_file(j, err);
+}
+
+static int
+check(struct job *j, const char *model, struct mpq_err *err)
+{
+    char wanted[MPQ_TYPE_NAME_MAX], found[MPQ_TYPE_NAME_MAX];
+    struct mpq_packcheck c;
+
+    if (open_job(j, model, check_path, err) < 0)
+        return -1;
+    mpq_packcheck_types(j->source, j->types, &c);
+    if (c.n_wrong)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: tensor %s: is %s, the plan wants %s (%zu of %zu differ)",
+                        mpq_source_name(j->source), c.first->name,
+                        mpq_type_name(c.found, found), mpq_type_name(c.wanted, wanted),
+                        c.n_wrong, j->layout.n);
+    cli_debug("%s: all %zu matrices are as planned", mpq_source_name(j->source),
+              j->layout.n);
+    return 0;
+}
+
+static int
+run(const char *model, struct mpq_err *err)
+{
+    struct job j = { 0 };
+    int rc;
+
+    if (!plan_path == !check_path)
+        return mpq_fail(err, MPQ_EUSAGE, "takes -p PLAN, or --check PLAN");
+    rc = check_path ? check(&j, model, err) : pack(&j, model, err);
+    close_job(&j);
+    return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct mpq_err err = { 0 };
+    int first = cli_parse(&tool, argc, argv);
+
+    return cli_finish(&tool,
+                      run(first < argc ? argv[first] : "-", &err) < 0 ? &err : NULL);
+}

@@ -1,0 +1,237 @@
+#!/bin/sh
+# mpq-pack on real models: sizes, copies, containers, bad plans, bad outputs. The PyPI
+# packages gguf, safetensors and xllamacpp are independent readers where they are there.
+. "$(dirname "$0")/lib.sh"
+tiny=$top/examples/tiny-model/tiny-model.gguf
+hf=$top/examples/tiny-model
+layers=$(sed -n 's/.*"num_hidden_layers": *\([0-9]*\).*/\1/p' "$hf/config.json")
+python=
+for p in "${PYTHON:-python3}" "$top/build/venv/bin/python"; do
+    "$p" -c 'import gguf, numpy, safetensors' 2>/dev/null && python=$p && break
+done
+[ -n "$python" ] || skip "no Python with gguf and safetensors: files are read by our own reader only"
+
+# plan EMBEDDING BLOCKS [OVERRIDE...]: a table by layers; OVERRIDE is "unit<TAB>type"
+plan() {
+    printf '#unit\ttype\ntoken_embd\t%s\n' "$1"
+    for i in $(seq 0 $((layers - 1))); do printf 'blk.%d\t%s\n' "$i" "$2"; done
+    shift 2
+    for o; do printf '%s\n' "$o"; done
+}
+total() { awk -F '\t' '$1 == "total" { print $4 }' "$1"; }
+size() { wc -c <"$1" | tr -d ' '; }
+
+# every type: the size is known beforehand, the file is as planned, and read elsewhere
+for type in f32 f16 bf16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs q3_k q2_k; do
+    plan bf16 $type >plan.tsv
+    run 0 mpq-pack -q -p plan.tsv --dry-run "$tiny"; cp out dry
+    run 0 mpq-pack -q -p plan.tsv --effort fast -o packed.gguf "$tiny"; silent
+    equal "$(total dry)" "$(size packed.gguf)" "$type: size beforehand and after"
+    run 0 mpq-pack --check plan.tsv packed.gguf; silent
+    plan f16 $type >other.tsv
+    run 1 mpq-pack --check other.tsv packed.gguf
+    says "tensor token_embd: is bf16, the plan wants f16 (1 of"; one_line
+    [ -n "$python" ] || continue
+    run 0 "$python" - packed.gguf $type <<'END'
+import sys
+import numpy as np
+from gguf import GGUFReader
+from gguf.quants import dequantize
+for t in GGUFReader(sys.argv[1]).tensors:
+    want = sys.argv[2] if len(t.shape) > 1 and t.name.startswith("blk") else None
+    assert want is None or t.tensor_type.name.lower() == want, (t.name, t.tensor_type)
+    x = dequantize(t.data, t.tensor_type)
+    assert np.isfinite(x).all() and x.std() > 0, t.name
+END
+done
+
+# what keeps its type: tensor bytes and metadata as they were, four keys set or added
+run 0 mpq-pack -p - "$tiny" -o same.gguf --effort max <<END
+$(plan bf16 bf16)
+END
+silent
+if [ -n "$python" ]; then
+    run 0 "$python" - "$tiny" same.gguf <<'END'
+import sys
+import numpy as np
+from gguf import GGUFReader
+a, b = GGUFReader(sys.argv[1]), GGUFReader(sys.argv[2])
+for x, y in zip(a.tensors, b.tensors, strict=True):
+    assert x.name == y.name and x.tensor_type == y.tensor_type
+    assert np.array_equal(x.data, y.data), x.name
+assert list(a.fields) == [k for k in b.fields if k in a.fields]
+new = set(b.fields) - set(a.fields)
+assert new <= {"general.file_type", "general.quantization_version", "mpq.plan",
+               "mpq.provenance"}, new
+for k in a.fields:
+    if k.startswith("GGUF.") or k in ("general.file_type", "general.quantization_version"):
+        continue
+    x, y = a.fields[k], b.fields[k]
+    assert x.types == y.types and all(np.array_equal(p, q)
+                                      for p, q in zip(x.parts, y.parts)), k
+def value(k):
+    return b.fields[k].parts[b.fields[k].data[0]]
+assert value("general.file_type")[0] == 32          # mostly bf16
+assert value("general.quantization_version")[0] == 2
+assert len(value("mpq.provenance")) == 1024
+assert [b.fields["mpq.plan"].parts[i][0] for i in b.fields["mpq.plan"].data] == \
+    [int(t.tensor_type) for t in b.tensors]
+END
+fi
+
+# the same bytes for every number of threads, from a file, a pipe, a compressed pipe, and
+# a plan on standard input
+plan q6_k q4_k "$(printf 'blk.1.ffn_down\tq8_0')" >plan.tsv
+run 0 mpq-pack -p plan.tsv -j 1 -o one.gguf "$tiny"
+run 0 mpq-pack -p plan.tsv -j 4 -o four.gguf "$tiny"; same one.gguf four.gguf
+sh_run 0 "mpq-pack -p plan.tsv <'$tiny' >pipe.gguf"; same one.gguf pipe.gguf
+sh_run 0 "cat '$tiny' | mpq-pack -p plan.tsv - | cat >pipe.gguf"; same one.gguf pipe.gguf
+sh_run 0 "gzip -1 -c '$tiny' | mpq-pack -p plan.tsv -o pipe.gguf"; same one.gguf pipe.gguf
+sh_run 0 "mpq-pack -p - '$tiny' <plan.tsv >pipe.gguf"; same one.gguf pipe.gguf
+cp "$tiny" inplace.gguf
+run 0 mpq-pack -p plan.tsv -o inplace.gguf inplace.gguf; same one.gguf inplace.gguf
+run 2 mpq-pack -p - - ; says "both the plan and the model are standard input"
+
+# quantized once more: said once
+run 0 mpq-pack -p plan.tsv -o again.gguf one.gguf; silent
+plan q4_0 q4_0 >q4.tsv
+run 0 mpq-pack -p q4.tsv -o again.gguf one.gguf; one_line
+says "are quantized already and are quantized again (token_embd: q6_k to q4_0)"
+run 0 mpq-pack -q -p q4.tsv -o again.gguf one.gguf; silent
+
+# llama-quantize's lines; what they leave out is said
+printf 'blk\\.0\\.ffn_down=q3_k\nattn_v=q8_0\n' >lines
+run 0 mpq-pack -p lines -o lines.gguf "$tiny"; says "tensors that no pattern names"
+printf 'nothing_like_it=q8_0\n' >lines
+run 1 mpq-pack -p lines -o nothing.gguf "$tiny"; one_line; absent nothing.gguf
+
+# the native container: any bits and groups; read again as a model, and as documented
+plan int8 int3g100 "$(printf 'blk.0.attn_q\tint1g32s')" "$(printf 'blk.0.attn_k\tint5s')" \
+    "$(printf 'blk.0.attn_v\tq4_k')" >native.tsv
+run 1 mpq-pack -p native.tsv -o native.gguf -f gguf "$tiny"; one_line; absent native.gguf
+says "tensor token_embd: type int8: a GGUF file cannot hold it: -f safetensors does"
+for model in "$tiny" "$hf"; do
+    run 0 mpq-pack -p native.tsv -f safetensors --dry-run "$model"; cp out dry
+    run 0 mpq-pack -p native.tsv -f safetensors -o native.st "$model"; silent
+    equal "$(total dry)" "$(size native.st)" "native: size beforehand and after"
+    run 0 mpq-pack --check native.tsv native.st; silent
+    run 0 mpq-pack -p native.tsv -f fake -o fake.st "$model"; silent
+    run 0 mpq-pack --check native.tsv fake.st
+    run 1 mpq-pack --check q4.tsv fake.st
+    says "the plan wants q4_0 ($((layers * 7 + 1)) of"
+    run 0 mpq-pack -p native.tsv -f fake -o fake2.st native.st; silent
+    [ -n "$python" ] || continue
+    # the reader that mpq-formats(5) shows must come to what the fake file holds
+    sed -n '/^import numpy/,/^\.Ed/p' "$top/man/mpq-formats.5" | sed '$d' >reader.py
+    run 0 "$python" - native.st fake.st "$model" <<'END'
+import json, os, sys
+import numpy as np
+from safetensors import safe_open
+sys.path.insert(0, ".")
+from reader import matrix
+def bf16(x):  # to nearest, ties to even
+    b = x.astype("f4").view("u4").astype("u8")
+    return ((b + 0x7fff + (b >> 16 & 1)) >> 16 << 16).astype("u4").view("f4")
+def stored(f, name):
+    # safetensors' numpy has no bfloat16: take the bytes
+    with open(sys.argv[2], "rb") as file:
+        head = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(head))[name]
+        file.seek(8 + head + entry["data_offsets"][0])
+        raw = file.read(entry["data_offsets"][1] - entry["data_offsets"][0])
+    assert entry["dtype"] == "BF16", name
+    return (np.frombuffer(raw, "<u2").astype("u4") << 16).view("f4").reshape(entry["shape"])
+n = 0
+with safe_open(sys.argv[1], "np") as f:
+    meta = f.metadata()
+    names = [k[9:] for k in meta if k.startswith("mpq.type.")]
+    for name in names:
+        if not meta["mpq.type." + name].startswith("int"):
+            continue
+        assert np.array_equal(bf16(matrix(sys.argv[1], name)), stored(f, name)), name
+        n += 1
+    assert n > 20 and meta["mpq.container"] == "native 1"
+    if os.path.isdir(sys.argv[3]):
+        for file in "config.json", "tokenizer.json":
+            with open(os.path.join(sys.argv[3], file)) as text:
+                assert meta[file] == text.read()
+    else:
+        assert meta["llama.block_count"].startswith("u32 ")
+with safe_open(sys.argv[2], "np") as f:
+    assert f.metadata()["format"] == "pt"
+END
+done
+
+# plans that do not fit the model
+bad_plan() { # bad_plan WORDS [OPTION...]: of the plan on standard input
+    words=$1; shift
+    cat >bad.tsv
+    run 1 mpq-pack -p bad.tsv -o bad.gguf "$@" "$tiny"; says "$words"; one_line
+    absent bad.gguf
+}
+plan bf16 q4_k "$(printf 'blk.99\tq4_k')" | bad_plan "blk.99"
+plan bf16 q4_k "$(printf 'blk.0.ffn_dwn\tq4_k')" | bad_plan "blk.0.ffn_dwn"
+plan bf16 q4_k "$(printf 'blk.0\tq4_k')" | bad_plan "blk.0"
+plan bf16 q4_k | grep -v 'blk.1' | bad_plan "blk.1"
+plan bf16 q4_k | grep -v token_embd | bad_plan "token_embd"
+plan bf16 q9_z | bad_plan "q9_z"
+plan bf16 q8_k | bad_plan "type q8_k: cannot be encoded"
+plan bf16 iq2_xs | bad_plan "type iq2_xs: cannot be encoded"
+{ echo "##mpq scores 1"; plan bf16 q4_k; echo "##end 1"; } | bad_plan "scores"
+{ echo "##mpq plan 1"; plan bf16 q4_k; } | bad_plan "cut short"
+plan bf16 q4_k | sed 1s/unit/united/ | bad_plan "unit"
+printf '#unit\ttype\n' | bad_plan ""
+run 1 mpq-pack -p missing.tsv "$tiny"; says "missing.tsv"; one_line
+run 2 mpq-pack "$tiny"; says "takes -p PLAN"
+run 2 mpq-pack -p plan.tsv --check plan.tsv "$tiny"; says "takes -p PLAN"
+run 2 mpq-pack -p plan.tsv -m best "$tiny"; says "takes one of rtn"
+run 2 mpq-pack -p plan.tsv "$tiny" "$tiny"
+run 2 mpq-pack -p plan.tsv -f gguf -o no.gguf "$hf"; says "is no GGUF file"; absent no.gguf
+
+# outputs that fail
+run 1 mpq-pack -p plan.tsv -o /dev/full "$tiny"; says "No space left"; one_line
+sh_run 1 "mpq-pack -p plan.tsv '$tiny' >/dev/full"; says "No space left"; one_line
+run 1 mpq-pack -p plan.tsv -o nowhere/x.gguf "$tiny"; says "nowhere/x.gguf"; one_line
+sh_run 0 "mpq-pack -p plan.tsv '$tiny' | head -c 1000 >head; test -s head"; silent
+cp one.gguf kept.gguf
+head -c 100000 "$tiny" >cut.gguf
+run 1 mpq-pack -p plan.tsv -o kept.gguf cut.gguf; one_line; same one.gguf kept.gguf
+if command -v script >/dev/null 2>&1; then
+    run 2 script -qec "mpq-pack -p plan.tsv '$tiny'" /dev/null
+    prints "terminal"
+fi
+# a signal takes the unfinished file with it
+plan q2_k q2_k >slow.tsv
+mpq-pack -p slow.tsv --effort max -j 1 -o slow.gguf "$tiny" & pid=$!
+sleep 0.1; kill -TERM $pid 2>/dev/null; wait $pid; status=$?
+if [ $status = 0 ]; then skip "packing was done before the signal"; else absent slow.gguf; fi
+
+# random plans: the size beforehand is the size after, and tells of the model's tables
+models=$tiny
+for m in "${MPQ_TEST_MODELS:-/nonexistent}"/*.gguf; do [ -f "$m" ] && models="$models $m"; done
+[ "$models" != "$tiny" ] || skip "MPQ_TEST_MODELS=DIR is not set: sizes on larger models"
+for model in $models; do
+    [ "$model" = "$tiny" ] && seeds="1 2 3 4 5 6" || seeds=1
+    for seed in $seeds; do
+        run 0 mpq-stats --only moments "$model"
+        awk -v seed=$seed 'BEGIN { srand(seed); print "#unit\ttype"
+                n = split("q8_0 q4_0 q5_1 iq4_nl f16 q4_1 q5_0", t, " ")
+                k = split("q6_k q5_k q4_k q3_k q2_k iq4_xs", u, " ") }
+            /^##tensor / { x = t[int(rand() * n) + 1]
+                if ($5 % 256 == 0 && rand() < .6) x = u[int(rand() * k) + 1]
+                print $2 "\t" x }' out >random.tsv
+        run 0 mpq-pack -p random.tsv --dry-run "$model"; cp out dry
+        run 0 mpq-pack -q -p random.tsv --effort fast -o random.gguf "$model"
+        equal "$(total dry)" "$(size random.gguf)" "$(basename "$model"), plan $seed: size"
+    done
+    rm -f random.gguf
+done
+
+# llama.cpp loads it
+if [ -n "$python" ] && "$python" -c 'import xllamacpp' 2>/dev/null; then
+    run 0 "$python" "$top/examples/complete.py" "$tmp/one.gguf" "Tom has 3 apples" 4
+    prints "Tom has 3 apples"
+else
+    skip "no Python with xllamacpp: llama.cpp does not load the file"
+fi
+finish
