@@ -13,7 +13,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mpq_tsv *t;
 
     if (mpq_tsv_parse(&t, (const char *)data, size, "input", NULL, &err) < 0) {
-        if (!err.code || strncmp(err.text, "input: ", 7))
+        if (!err.code || strncmp(err.text, "input:", 6))
             abort();
         return 0;
     }
