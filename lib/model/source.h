@@ -94,7 +94,8 @@ void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
  * file does not: file, pipe, gzip and split file give the same, with any number of
  * threads. Reads the whole model. */
 enum { MPQ_CHECKSUM_SIZE = 17 };
-MPQ_MUST_CHECK int mpq_source_checksum(const struct mpq_source *s, unsigned n_threads,
-                                       char hex[MPQ_CHECKSUM_SIZE], struct mpq_err *err);
+MPQ_MUST_CHECK int
+mpq_source_checksum(const struct mpq_source *s, unsigned n_threads,
+                    char hex[MPQ_CHECKSUM_SIZE], struct mpq_err *err);
 
 #endif
