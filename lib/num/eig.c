@@ -1,0 +1,358 @@
+#include "num/eig.h"
+
+#include "base/buf.h"
+#include "base/simd.h"
+#include "num/tridiag.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PANEL = 48,   /* reflectors applied at once */
+    CHUNK = 1024, /* vectors at a time ... */
+    SMALL = 1024, /* ... for orders above this */
+};
+
+static const double CLUSTER = 1e-9; /* gap, relative to the norm */
+
+struct mpq_eig {
+    size_t n, n_panels;
+    double *a;     /* [n][n]; becomes ... */
+    float *v;      /* ... the same memory: reflectors as rows, zeros before each */
+    float *t;      /* [n_panels][PANEL][PANEL] */
+    double *d, *e; /* T, divided by its norm */
+    double *value; /* [n] descending, of A */
+    double *unit;  /* [n] descending, of T / norm */
+    double norm;
+    double *all; /* [n][n] vectors of T, ascending, where they were computed together */
+    double *scratch; /* of mpq_tridiag_vectors */
+};
+
+static int
+out_of_memory(struct mpq_err *err, size_t n)
+{
+    return mpq_fail(err, MPQ_ENOMEM, "eigenvalues of order %zu: out of memory", n);
+}
+
+static int
+lapack_failed(struct mpq_err *err, const char *what, size_t n, int info)
+{
+    if (info < -1000)
+        return out_of_memory(err, n);
+    return mpq_fail(err, MPQ_EDATA, "%s of order %zu: LAPACK returned %d", what, n,
+                    info);
+}
+
+/* A = Q T Q^T in place. TAU is [n]. */
+static int
+reduce(struct mpq_eig *x, double *tau, struct mpq_err *err)
+{
+    const int n = (int)x->n;
+    double size = 0;
+    int info = LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'L', n, x->a, n, x->d, x->e, tau,
+                                   &size, -1);
+    double *work = info ? NULL : mpq_array((size_t)size, sizeof *work);
+
+    if (!info && !work)
+        return out_of_memory(err, x->n);
+    if (!info)
+        info = LAPACKE_dsytrd_work(LAPACK_COL_MAJOR, 'L', n, x->a, n, x->d, x->e, tau,
+                                   work, (int)size);
+    free(work);
+    return info ? lapack_failed(err, "tridiagonal form", x->n, info) : 0;
+}
+
+/* Divides T by its norm, so that tolerances and guards are absolute. */
+static void
+scale_down(struct mpq_eig *x)
+{
+    for (size_t i = 0; i < x->n; i++) {
+        const double off =
+            (i > 0 ? fabs(x->e[i - 1]) : 0) + (i + 1 < x->n ? fabs(x->e[i]) : 0);
+        x->norm = fmax(x->norm, fabs(x->d[i]) + off);
+    }
+    for (size_t i = 0; x->norm > 0 && i < x->n; i++) {
+        x->d[i] /= x->norm;
+        x->e[i] /= x->norm; /* e has a spare entry at the end */
+    }
+}
+
+static int
+find_values(struct mpq_eig *x, struct mpq_err *err)
+{
+    const size_t n = x->n;
+    double *e = mpq_array(n, sizeof *e);
+
+    if (!e)
+        return out_of_memory(err, n);
+    memcpy(e, x->e, n * sizeof *e);
+    memcpy(x->unit, x->d, n * sizeof *x->unit);
+    int info = LAPACKE_dsterf_work((int)n, x->unit, e);
+    free(e);
+    if (info)
+        return lapack_failed(err, "eigenvalues", n, info);
+    for (size_t i = 0; i < n / 2; i++) {
+        const double t = x->unit[i];
+        x->unit[i] = x->unit[n - 1 - i];
+        x->unit[n - 1 - i] = t;
+    }
+    for (size_t i = 0; i < n; i++)
+        x->value[i] = x->unit[i] * x->norm;
+    return 0;
+}
+
+/*
+ * Reflector i is I - tau v v^T, v = 0 up to i, 1 at i + 1, LAPACK's column i below. As
+ * floats they take up the first half of A; what was T's and the other triangle becomes
+ * the zeros and ones, so that panels of them are plain matrices.
+ */
+MPQ_CLONES static void
+pack_reflectors(struct mpq_eig *x)
+{
+    const size_t n = x->n;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double t; /* the same memory under two types: through memcpy */
+            memcpy(&t, (char *)x->a + (i * n + j) * sizeof t, sizeof t);
+            const float f = j <= i ? 0 : j == i + 1 ? 1 : (float)t;
+            memcpy((char *)x->a + (i * n + j) * sizeof f, &f, sizeof f);
+        }
+}
+
+/* Gives the second half of A back. */
+static void
+shrink(struct mpq_eig *x)
+{
+    void *half = realloc(x->a, x->n * x->n * sizeof *x->v);
+
+    if (half)
+        x->a = half;
+    x->v = (float *)(void *)x->a;
+}
+
+/* T of each panel, H(1) ... H(k) = I - V^T T V (V's rows are the vectors): column j is
+ * -tau_j T V v_j above the diagonal, tau_j on it. Row-major here. */
+static int
+panel_factors(struct mpq_eig *x, const double *tau, struct mpq_err *err)
+{
+    const size_t n = x->n;
+    float vv[PANEL * PANEL];
+
+    x->n_panels = n > 1 ? (n - 2) / PANEL + 1 : 0;
+    x->t = mpq_array(x->n_panels * PANEL * PANEL + 1, sizeof *x->t);
+    if (!x->t)
+        return out_of_memory(err, n);
+    for (size_t p = 0; p < x->n_panels; p++) {
+        const size_t first = p * PANEL;
+        const size_t k = n - 1 - first < PANEL ? n - 1 - first : PANEL;
+        const float *v = x->v + first * n;
+        float *t = x->t + p * PANEL * PANEL;
+        cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)k, (int)n, 1, v,
+                    (int)n, 0, vv, PANEL);
+        for (size_t j = 0; j < k; j++) {
+            const double tj = tau[first + j];
+            t[j * PANEL + j] = (float)tj;
+            for (size_t i = 0; i < j; i++) {
+                double sum = 0;
+                for (size_t l = i; l < j; l++)
+                    sum += (double)t[i * PANEL + l] * (double)vv[l * PANEL + j];
+                t[i * PANEL + j] = (float)(-tj * sum);
+            }
+        }
+    }
+    return 0;
+}
+
+int
+mpq_eig_new(struct mpq_eig **out, double *a, size_t n, int vectors, struct mpq_err *err)
+{
+    struct mpq_eig *x = calloc(1, sizeof *x);
+    double *tau = mpq_array(n, sizeof *tau);
+    int rc = -1;
+
+    *out = NULL;
+    if (!x || !tau) {
+        free(a);
+        out_of_memory(err, n);
+        goto out;
+    }
+    x->n = n;
+    x->a = a;
+    x->d = mpq_array(n, sizeof *x->d);
+    x->e = mpq_array(n, sizeof *x->e);
+    x->value = mpq_array(n, sizeof *x->value);
+    x->unit = mpq_array(n, sizeof *x->unit);
+    if (!x->d || !x->e || !x->value || !x->unit) {
+        out_of_memory(err, n);
+        goto out;
+    }
+    if (reduce(x, tau, err) < 0)
+        goto out;
+    scale_down(x);
+    if (find_values(x, err) < 0)
+        goto out;
+    if (vectors) {
+        pack_reflectors(x);
+        shrink(x);
+        x->scratch = mpq_array(mpq_tridiag_scratch(n), sizeof *x->scratch);
+        if (!x->scratch) {
+            out_of_memory(err, n);
+            goto out;
+        }
+        if (panel_factors(x, tau, err) < 0)
+            goto out;
+    } else {
+        free(x->a);
+        x->a = NULL;
+    }
+    *out = x;
+    x = NULL; /* handed over */
+    rc = 0;
+out:
+    free(tau);
+    mpq_eig_free(x);
+    return rc;
+}
+
+void
+mpq_eig_free(struct mpq_eig *x)
+{
+    if (!x)
+        return;
+    free(x->a);
+    free(x->t);
+    free(x->d);
+    free(x->e);
+    free(x->value);
+    free(x->unit);
+    free(x->all);
+    free(x->scratch);
+    free(x);
+}
+
+const double *
+mpq_eig_values(const struct mpq_eig *x)
+{
+    return x->value;
+}
+
+size_t
+mpq_eig_chunk(const struct mpq_eig *x)
+{
+    return x->n <= SMALL ? x->n : CHUNK;
+}
+
+static int
+has_cluster(const struct mpq_eig *x, size_t first, size_t count)
+{
+    const size_t begin = first > 0 ? first - 1 : 0;
+    const size_t end = first + count < x->n ? first + count : x->n - 1;
+
+    for (size_t i = begin; i < end; i++)
+        if (x->unit[i] - x->unit[i + 1] < CLUSTER)
+            return 1;
+    return 0;
+}
+
+/* All vectors of T by divide and conquer. */
+static int
+all_together(struct mpq_eig *x, struct mpq_err *err)
+{
+    const size_t n = x->n;
+    double *d = mpq_array(n, sizeof *d), *e = mpq_array(n, sizeof *e);
+    int rc = -1;
+
+    x->all = mpq_array(n * n, sizeof *x->all);
+    if (!d || !e || !x->all) {
+        out_of_memory(err, n);
+        goto out;
+    }
+    memcpy(d, x->d, n * sizeof *d);
+    memcpy(e, x->e, n * sizeof *e);
+    int info = LAPACKE_dstedc(LAPACK_COL_MAJOR, 'I', (int)n, d, e, x->all, (int)n);
+    if (info) {
+        lapack_failed(err, "eigenvectors", n, info);
+        goto out;
+    }
+    rc = 0;
+out:
+    free(d);
+    free(e);
+    return rc;
+}
+
+int
+mpq_eig_prepare(struct mpq_eig *x, size_t first, size_t count, struct mpq_err *err)
+{
+    if (x->all || count == 0 || !has_cluster(x, first, count))
+        return 0;
+    return all_together(x, err);
+}
+
+int
+mpq_eig_coords(struct mpq_eig *x, size_t first, size_t count, float *y,
+               struct mpq_err *err)
+{
+    const size_t n = x->n;
+
+    for (size_t i = 0; x->all && i < count; i++)
+        for (size_t j = 0; j < n; j++)
+            y[i * n + j] = (float)x->all[(n - 1 - first - i) * n + j];
+    if (x->all)
+        return 0;
+    for (size_t i = 0; i < count; i += MPQ_TRIDIAG_LANES) {
+        const size_t m = count - i < MPQ_TRIDIAG_LANES ? count - i : MPQ_TRIDIAG_LANES;
+        double lambda[MPQ_TRIDIAG_LANES];
+        memcpy(lambda, x->unit + first + i, m * sizeof *lambda);
+        double left =
+            mpq_tridiag_vectors(n, x->d, x->e, lambda, m, y + i * n, x->scratch);
+        if (!(left < 1e-12)) /* never seen; then the sure way */
+            return all_together(x, err) < 0 ? -1
+                                            : mpq_eig_coords(x, first, count, y, err);
+    }
+    return 0;
+}
+
+size_t
+mpq_eig_scratch(const struct mpq_eig *x, size_t count)
+{
+    return PANEL * (x->n + count);
+}
+
+/* Y <- Y (I - V^T S V), S = T^T or T: each row y of Y is multiplied by the panel's
+ * product of reflectors (or its inverse). V T is formed first, so that two products do.
+ */
+static void
+apply_panel(const struct mpq_eig *x, size_t p, int inverse, float *y, size_t count,
+            float *scratch)
+{
+    const size_t n = x->n, first = p * PANEL, skip = first + 1, len = n - skip;
+    const size_t k = n - 1 - first < PANEL ? n - 1 - first : PANEL;
+    const float *v = x->v + first * n + skip, *t = x->t + p * PANEL * PANEL;
+    float *sv = scratch, *w = scratch + PANEL * n; /* [k][len], [count][k] */
+
+    cblas_sgemm(CblasRowMajor, inverse ? CblasNoTrans : CblasTrans, CblasNoTrans,
+                (int)k, (int)len, (int)k, 1, t, PANEL, v, (int)n, 0, sv, (int)len);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)count, (int)k, (int)len,
+                1, y + skip, (int)n, v, (int)n, 0, w, (int)k);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)count, (int)len, (int)k,
+                -1, w, (int)k, sv, (int)len, 1, y + skip, (int)n);
+}
+
+void
+mpq_eig_rotate(struct mpq_eig *x, float *y, size_t count, float *scratch)
+{
+    for (size_t p = x->n_panels; p-- > 0;)
+        apply_panel(x, p, 0, y, count, scratch);
+}
+
+void
+mpq_eig_unrotate(struct mpq_eig *x, float *y, size_t count, float *scratch)
+{
+    for (size_t p = 0; p < x->n_panels; p++)
+        apply_panel(x, p, 1, y, count, scratch);
+}

@@ -1,0 +1,216 @@
+#include "num/linalg.h"
+
+#include "base/buf.h"
+#include "base/simd.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    TILE =
+        640, /* edge of a Gram tile: 1.6 MB of floats, and one tile for most layers */
+    DEPTH = 256 /* products summed in float before they are added in double */
+};
+
+/* OpenBLAS' own; other libraries do not have it. */
+extern void openblas_set_num_threads(int n) __attribute__((weak));
+
+void
+mpq_linalg_init(void)
+{
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+}
+
+static size_t
+min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t
+mpq_gram_scratch(void)
+{
+    return (size_t)TILE * TILE;
+}
+
+size_t
+mpq_gram_tiles(size_t n)
+{
+    const size_t k = (n + TILE - 1) / TILE;
+    return k * (k + 1) / 2;
+}
+
+/* Adds s[m][n] to g; of a tile on the diagonal the upper triangle alone. */
+MPQ_CLONES static void
+add_tile(double *restrict g, size_t ldg, const float *restrict s, size_t m, size_t n,
+         int diagonal)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = diagonal ? i : 0; j < n; j++)
+            g[i * ldg + j] += (double)s[i * n + j];
+}
+
+/* Tile (ti, tj), ti <= tj, of the products of DEPTH or fewer vectors. TRANS: they are
+ * rows of w (row length ld), else columns. */
+static void
+tile_step(double *g, size_t n, const float *w, size_t ld, size_t depth, int trans,
+          size_t ti, size_t tj, float *s)
+{
+    const size_t i = ti * TILE, j = tj * TILE;
+    const size_t m = min_size(TILE, n - i), l = min_size(TILE, n - j);
+    const float *a = trans ? w + i : w + i * ld, *b = trans ? w + j : w + j * ld;
+
+    if (ti == tj)
+        cblas_ssyrk(CblasRowMajor, CblasUpper, trans ? CblasTrans : CblasNoTrans,
+                    (int)m, (int)depth, 1, a, (int)ld, 0, s, (int)m);
+    else
+        mpq_gemm_f(trans, !trans, m, l, depth, a, ld, b, ld, s, l);
+    add_tile(g + i * n + j, n, s, m, l, ti == tj);
+}
+
+static void
+find_tile(size_t t, size_t *ti, size_t *tj)
+{
+    size_t j = 0;
+
+    while (t > j) { /* tiles column by column: 1, 2, 3 ... of them */
+        t -= j + 1;
+        j++;
+    }
+    *ti = t;
+    *tj = j;
+}
+
+void
+mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t t,
+              float *scratch)
+{
+    size_t ti, tj;
+
+    find_tile(t, &ti, &tj);
+    for (size_t r = 0; r < rows; r += DEPTH)
+        tile_step(g, cols, w + r * cols, cols, min_size(DEPTH, rows - r), 1, ti, tj,
+                  scratch);
+}
+
+void
+mpq_gram_rows(double *g, const float *w, size_t rows, size_t cols, float *scratch)
+{
+    for (size_t t = 0; t < mpq_gram_tiles(cols); t++)
+        mpq_gram_tile(g, w, rows, cols, t, scratch);
+}
+
+void
+mpq_gram_cols(double *g, const float *w, size_t rows, size_t cols, float *scratch)
+{
+    size_t ti, tj;
+
+    for (size_t t = 0; t < mpq_gram_tiles(rows); t++) {
+        find_tile(t, &ti, &tj);
+        for (size_t c = 0; c < cols; c += DEPTH)
+            tile_step(g, rows, w + c, cols, min_size(DEPTH, cols - c), 0, ti, tj,
+                      scratch);
+    }
+}
+
+void
+mpq_gemm_f(int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a,
+           size_t lda, const float *b, size_t ldb, float *c, size_t ldc)
+{
+    cblas_sgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans,
+                trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1, a,
+                (int)lda, b, (int)ldb, 0, c, (int)ldc);
+}
+
+void
+mpq_gemm_d(int trans_a, int trans_b, size_t m, size_t n, size_t k, const double *a,
+           size_t lda, const double *b, size_t ldb, double *c, size_t ldc)
+{
+    cblas_dgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans,
+                trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, 1, a,
+                (int)lda, b, (int)ldb, 0, c, (int)ldc);
+}
+
+int
+mpq_svd(double *a, size_t m, size_t n, double *s, double *u, double *vt,
+        struct mpq_err *err)
+{
+    const size_t r = min_size(m, n);
+    int info = LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'S', (int)m, (int)n, a, (int)n, s, u,
+                              (int)r, vt, (int)n);
+
+    if (info)
+        return mpq_fail(err, info < -1000 ? MPQ_ENOMEM : MPQ_EDATA,
+                        "singular values of a %zu x %zu matrix: LAPACK returned %d", m,
+                        n, info);
+    return 0;
+}
+
+int
+mpq_qr(double *a, size_t m, size_t n, double *r, struct mpq_err *err)
+{
+    double *tau = mpq_array(n, sizeof *tau);
+    int info = -1010; /* LAPACKE's out of memory */
+
+    if (tau)
+        info = LAPACKE_dgeqrf(LAPACK_ROW_MAJOR, (int)m, (int)n, a, (int)n, tau);
+    for (size_t i = 0; !info && i < n; i++)
+        for (size_t j = 0; j < n; j++)
+            r[i * n + j] = j < i ? 0 : a[i * n + j];
+    if (!info)
+        info = LAPACKE_dorgqr(LAPACK_ROW_MAJOR, (int)m, (int)n, (int)n, a, (int)n, tau);
+    free(tau);
+    if (info)
+        return mpq_fail(err, info < -1000 ? MPQ_ENOMEM : MPQ_EDATA,
+                        "QR of a %zu x %zu matrix: LAPACK returned %d", m, n, info);
+    return 0;
+}
+
+double
+mpq_cholesky(double *a, size_t n)
+{
+    double lo = 0, hi = 0;
+
+    /* Row-major lower is what LAPACK calls upper. */
+    if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (int)n, a, (int)n))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        const double d = a[i * n + i];
+        lo = i == 0 || d < lo ? d : lo;
+        hi = d > hi ? d : hi;
+        for (size_t j = i + 1; j < n; j++)
+            a[i * n + j] = 0;
+    }
+    return hi > 0 ? (lo / hi) * (lo / hi) : 0;
+}
+
+void
+mpq_solve_lt(const double *l, size_t n, double *x, size_t m)
+{
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n,
+                (int)m, 1, l, (int)n, x, (int)m);
+}
+
+int
+mpq_eig_small(double *a, size_t n, double *w, struct mpq_err *err)
+{
+    int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', (int)n, a, (int)n, w);
+
+    if (info)
+        return mpq_fail(err, info < -1000 ? MPQ_ENOMEM : MPQ_EDATA,
+                        "eigenvalues of order %zu: LAPACK returned %d", n, info);
+    for (size_t i = 0; i < n / 2; i++) { /* LAPACK has them ascending */
+        double t = w[i], *p = a + i * n, *q = a + (n - 1 - i) * n;
+        w[i] = w[n - 1 - i];
+        w[n - 1 - i] = t;
+        for (size_t j = 0; j < n; j++) {
+            t = p[j];
+            p[j] = q[j];
+            q[j] = t;
+        }
+    }
+    return 0;
+}
