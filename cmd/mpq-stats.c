@@ -1,0 +1,169 @@
+/* mpq-stats: data-free statistics of a model's matrices and components. */
+#include "cli.h"
+
+#include "method/survey.h"
+#include "model/layout.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *only, *config_dir;
+static int no_spectrum;
+
+static const struct cli_opt opts[] = {
+    { 0, "only", CLI_STR, &only, 0, 0, "LIST",
+      "groups of moments,zshare,entropy,rtn,spectrum,nsds" },
+    { 0, "no-spectrum", CLI_FLAG, &no_spectrum, 0, 0, NULL,
+      "all but spectrum and nsds: many times faster" },
+    { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR", "where config.json lies" },
+    { 0 },
+};
+
+static const struct cli_tool tool = {
+    .name = "mpq-stats",
+    .summary = "Writes statistics of the weights of MODEL as a table.",
+    .operands = "[MODEL]",
+    .example = "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 > plan.tsv",
+    .opts = opts,
+    .max_operands = 1,
+    .layers = 1,
+};
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} groups[] = {
+    { "moments", MPQ_SURVEY_MOMENTS },   { "zshare", MPQ_SURVEY_ZSHARE },
+    { "entropy", MPQ_SURVEY_ENTROPY },   { "rtn", MPQ_SURVEY_RTN },
+    { "spectrum", MPQ_SURVEY_SPECTRUM }, { "nsds", MPQ_SURVEY_NSDS },
+};
+
+/* Bits of the comma-separated words. */
+static int
+parse_groups(const char *list, unsigned *out, struct mpq_err *err)
+{
+    *out = 0;
+    for (;;) {
+        const size_t n = strcspn(list, ",");
+        size_t i = 0;
+        while (i < sizeof groups / sizeof *groups &&
+               (strlen(groups[i].name) != n || strncmp(groups[i].name, list, n)))
+            i++;
+        if (i == sizeof groups / sizeof *groups)
+            return mpq_fail(err, MPQ_EUSAGE,
+                            "%.*s: --only takes groups of "
+                            "moments,zshare,entropy,rtn,spectrum,nsds",
+                            (int)n, list);
+        *out |= groups[i].bit;
+        if (!list[n])
+            return 0;
+        list += n + 1;
+    }
+}
+
+static int
+wanted_groups(unsigned *out, struct mpq_err *err)
+{
+    *out = MPQ_SURVEY_ALL;
+    if (only && parse_groups(only, out, err) < 0)
+        return -1;
+    if (no_spectrum)
+        *out &= ~(unsigned)(MPQ_SURVEY_SPECTRUM | MPQ_SURVEY_NSDS);
+    if (*out == 0)
+        return mpq_fail(err, MPQ_EUSAGE, "--no-spectrum leaves nothing of --only %s",
+                        only);
+    return 0;
+}
+
+static int
+begin(struct mpq_tsv_writer *w, struct mpq_out *out, const struct mpq_source *s,
+      struct mpq_err *err)
+{
+    const char *info[] = { "tool",    tool.name,
+                           "version", MPQ_VERSION,
+                           "model",   mpq_source_hparams(s)->name,
+                           "options", cli_options_text(),
+                           NULL };
+
+    if (mpq_tsv_begin(w, out, "stats", info, err) < 0 ||
+        mpq_layout_put_meta(s, w, err) < 0)
+        return -1;
+    return mpq_tsv_columns(w, "layer\tunit\tstat\tvalue", err);
+}
+
+static int
+put_layer(struct mpq_tsv_writer *w, struct mpq_survey *v, int layer,
+          struct mpq_err *err)
+{
+    size_t n;
+
+    if (mpq_survey_layer(v, layer, err) < 0)
+        return -1;
+    const struct mpq_survey_row *r = mpq_survey_rows(v, &n);
+    for (size_t i = 0; i < n; i++) {
+        char text[16] = "."; /* outside the blocks */
+        if (layer >= 0)
+            snprintf(text, sizeof text, "%d", layer);
+        if (mpq_tsv_row(w, err, "%s\t%s\t%s\t%.17g", text, r[i].unit, r[i].stat,
+                        r[i].value) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Rows of layers FIRST to LAST; what lies outside the blocks goes with layer 0. */
+static int
+put_layers(struct mpq_tsv_writer *w, struct mpq_survey *v, uint64_t first,
+           uint64_t last, struct mpq_err *err)
+{
+    const int begin_at = first == 0 ? -1 : (int)first, end = (int)last;
+    uint64_t total = 0;
+    int rc = 0;
+
+    for (int l = begin_at; l <= end; l++)
+        total += mpq_survey_weights(v, l);
+    struct cli_bar *bar = cli_bar_new("statistics", total, "weights");
+    for (int l = begin_at; !rc && l <= end; l++) {
+        rc = put_layer(w, v, l, err);
+        cli_bar_add(bar, mpq_survey_weights(v, l));
+    }
+    cli_bar_free(bar);
+    return rc;
+}
+
+static int
+run(const char *model, struct mpq_err *err)
+{
+    struct mpq_source *s = NULL;
+    struct mpq_survey *v = NULL;
+    struct mpq_out *out = NULL;
+    struct mpq_tsv_writer w;
+    uint64_t first, last;
+    unsigned which;
+    int rc = -1;
+
+    if (wanted_groups(&which, err) < 0 ||
+        mpq_source_open(&s, model, config_dir, err) < 0 ||
+        cli_layers(mpq_source_hparams(s)->n_layer, &first, &last, err) < 0 ||
+        mpq_survey_new(&v, s, which, (unsigned)cli.threads, err) < 0 ||
+        cli_open_output(&out, 0, err) < 0 || begin(&w, out, s, err) < 0 ||
+        put_layers(&w, v, first, last, err) < 0 || mpq_tsv_end(&w, err) < 0)
+        goto out;
+    rc = mpq_out_close(out, err);
+    out = NULL;
+out:
+    mpq_out_free(out);
+    mpq_survey_free(v);
+    mpq_source_free(s);
+    return rc;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct mpq_err err = { 0 };
+    int first = cli_parse(&tool, argc, argv);
+
+    return cli_finish(&tool,
+                      run(first < argc ? argv[first] : "-", &err) < 0 ? &err : NULL);
+}
