@@ -250,41 +250,66 @@ best_change(const struct mpq_knap *k, size_t u, uint32_t choice, uint64_t room,
     return best;
 }
 
+/* The best change of a unit, as of the room when it was looked for. */
+struct change {
+    double gain;
+    uint32_t unit, to;
+};
+
+/* Of equal gains the earlier unit's comes first. */
+static int
+before(const struct change *a, const struct change *b)
+{
+    return a->gain > b->gain || (a->gain == b->gain && a->unit < b->unit);
+}
+
+/* Moves heap[i] down to its place in a heap with the best change on top. */
+static void
+sift(struct change *heap, size_t n, size_t i)
+{
+    for (;;) {
+        size_t best = i;
+        for (size_t child = 2 * i + 1; child < n && child <= 2 * i + 2; child++)
+            if (before(&heap[child], &heap[best]))
+                best = child;
+        if (best == i)
+            return;
+        struct change swap = heap[i];
+        heap[i] = heap[best];
+        heap[best] = swap;
+        i = best;
+    }
+}
+
 int
 mpq_knap_fill(const struct mpq_knap *k, uint32_t *pick, uint64_t *room,
               struct mpq_err *err)
 {
-    double *gain = mpq_array(k->n_units, sizeof *gain);
-    uint32_t *to = mpq_array(k->n_units, sizeof *to);
-    size_t best = 0;
-    int rc = -1;
+    size_t n = k->n_units;
+    struct change *heap = mpq_array(n, sizeof *heap);
 
-    if (!gain || !to) {
-        no_memory(err);
-        goto out;
+    if (!heap)
+        return no_memory(err);
+    for (size_t u = 0; u < n; u++) {
+        heap[u].unit = (uint32_t)u;
+        heap[u].gain = best_change(k, u, pick[u], *room, &heap[u].to);
     }
-    for (size_t u = 0; u < k->n_units; u++)
-        gain[u] = best_change(k, u, pick[u], *room, &to[u]);
-    while (k->n_units) {
-        for (size_t u = best = 0; u < k->n_units; u++)
-            if (gain[u] > gain[best])
-                best = u;
-        if (gain[best] <= 0)
-            break;
-        uint64_t from_size = k->size[k->first[best] + pick[best]];
-        uint64_t to_size = k->size[k->first[best] + to[best]];
+    for (size_t i = n / 2; i-- > 0;)
+        sift(heap, n, i);
+    while (n > 0 && heap[0].gain > 0) {
+        size_t u = heap[0].unit;
+        uint64_t from = k->size[k->first[u] + pick[u]];
+        uint64_t to = k->size[k->first[u] + heap[0].to];
         /* Room only shrinks, so a gain noted earlier is never too small. */
-        if (to_size <= from_size || to_size - from_size <= *room) {
-            *room = *room + from_size - to_size;
-            pick[best] = to[best];
+        if (to <= from || to - from <= *room) {
+            *room = *room + from - to;
+            pick[u] = heap[0].to;
         }
-        gain[best] = best_change(k, best, pick[best], *room, &to[best]);
+        heap[0].gain = best_change(k, u, pick[u], *room, &heap[0].to);
+        sift(heap, n, 0);
     }
-    rc = 0;
-out:
-    free(gain);
-    free(to);
-    return rc;
+    free(heap);
+    return 0;
 }
 
 /* The finish of both heuristics: fill, sum, and the relaxation's bound. */
