@@ -41,6 +41,7 @@ find_columns(struct mpq_damage *d, const struct mpq_tsv *t, struct columns *c,
         c->type = mpq_tsv_need(t, "type", err);
         c->damage = mpq_tsv_need(t, "damage", err);
         c->se = mpq_tsv_find(t, "se");
+        d->has_se = c->se >= 0;
     }
     return err->code ? -1 : 0;
 }
@@ -340,6 +341,25 @@ mpq_damage_has(const struct mpq_damage *d, size_t i)
 {
     return d->own[i] != SIZE_MAX || d->layer[i] != SIZE_MAX ||
            (used_twice(d, i) && d->second != SIZE_MAX);
+}
+
+int
+mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type)
+{
+    size_t j = 0;
+
+    if (d->is_scores || d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX)
+        return 0;
+    while (j < d->n_types && !mpq_type_eq(d->types[j], type))
+        j++;
+    if (j < d->n_types && !isnan(d->damage[d->layer[i] * d->n_types + j]))
+        return 0;
+    for (size_t o = 0; o < d->layout->n; o++) {
+        const struct mpq_matrix *m = &d->layout->matrices[o];
+        if (d->layer[o] == d->layer[i] && !mpq_type_fits(type, m->cols))
+            return 1;
+    }
+    return 0;
 }
 
 /* Adds SHARE of unit U's figure for type J; -1 when there is none. */

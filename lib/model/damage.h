@@ -23,6 +23,7 @@ struct mpq_damage_unit {
 
 struct mpq_damage {
     int is_scores;
+    int has_se;                    /* damages with a column se */
     int has_tensors;               /* some unit is a linear weight of a layer */
     struct mpq_damage_unit *units; /* [n] */
     size_t n;
@@ -53,6 +54,10 @@ void mpq_damage_free(struct mpq_damage *d);
 /* Has matrix I (of the layout) a figure of its own or its layer's? If not, it gets the
  * mean over all units for each parameter. */
 int mpq_damage_has(const struct mpq_damage *d, size_t i);
+
+/* Is there no damage for matrix I at TYPE because its layer was measured as a whole,
+ * and another matrix of the layer cannot take the type? */
+int mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type);
 
 /* Damage and its standard error (0 for scores) of giving matrix I the TYPE. -1 when a
  * table of damages has no row for that pair. */

@@ -1,0 +1,296 @@
+#include "method/alloc.h"
+
+#include "method/alloc_own.h"
+#include "quant/codec.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NATIVE_GROUP = 128 }; /* of the native types offered when none is asked for */
+/* So many weights, of 64 bits each, in so many matrices: sums stay below 2^62. */
+static const uint64_t MAX_PARAMS = UINT64_C(1) << 40;
+enum { MAX_MATRICES = 1 << 16 };
+
+static int
+no_memory(struct mpq_err *err)
+{
+    return mpq_fail(err, MPQ_ENOMEM, "allocation: out of memory");
+}
+
+/* Every type that the runtime loads and mpq-pack writes. */
+static void
+default_types(struct mpq_alloc *a)
+{
+    const struct mpq_rules *r = a->rules;
+
+    for (size_t i = 0; i < r->n_types; i++) {
+        struct mpq_type t = r->types[i].type;
+        if (!r->types[i].any_native) {
+            if (mpq_codec_writes(t))
+                a->types[a->n_types++] = t;
+            continue;
+        }
+        t = MPQ_TYPE(MPQ_INT);
+        t.group = NATIVE_GROUP;
+        for (t.bits = 1; t.bits <= 8; t.bits++)
+            if (mpq_codec_writes(t))
+                a->types[a->n_types++] = t;
+    }
+}
+
+static int
+choose_types(struct mpq_alloc *a, struct mpq_err *err)
+{
+    const struct mpq_policy *p = a->policy;
+    const struct mpq_damage *d = a->damage;
+
+    a->types =
+        mpq_array(a->rules->n_types + 8 + p->n_types + d->n_types, sizeof *a->types);
+    if (!a->types)
+        return no_memory(err);
+    if (p->n_types) {
+        memcpy(a->types, p->types, p->n_types * sizeof *p->types);
+        a->n_types = p->n_types;
+    } else if (!d->is_scores) {
+        memcpy(a->types, d->types, d->n_types * sizeof *d->types);
+        a->n_types = d->n_types;
+    } else {
+        default_types(a);
+    }
+    a->container = a->rules->container == MPQ_CONTAINER_NATIVE ? MPQ_CONTAINER_NATIVE
+                                                               : a->layout->container;
+    for (size_t t = 0; t < a->n_types; t++)
+        if (!mpq_type_is_ggml(a->types[t]))
+            a->container = MPQ_CONTAINER_NATIVE;
+    return 0;
+}
+
+int
+mpq_alloc_offers(const struct mpq_alloc *a, size_t u, struct mpq_type t)
+{
+    uint64_t multiple;
+
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
+        if (mpq_rules_allow(a->rules, t, m->rows, m->cols, &multiple) != MPQ_LEGAL)
+            return 0;
+    }
+    return 1;
+}
+
+int
+mpq_alloc_unmeasured(const struct mpq_alloc *a, size_t u, struct mpq_type t)
+{
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
+        if (mpq_damage_unmeasured(a->damage, a->units.member[k], t))
+            return 1;
+    return 0;
+}
+
+/* What the budget counts for matrix I at TYPE: bits, or bytes in the file. */
+static int
+matrix_size(const struct mpq_alloc *a, size_t i, struct mpq_type type, uint64_t *size,
+            struct mpq_err *err)
+{
+    const struct mpq_matrix *m = &a->layout->matrices[i];
+    char name[MPQ_TYPE_NAME_MAX];
+
+    if (m->rows > MAX_PARAMS / m->cols)
+        return mpq_fail(err, MPQ_EDATA, "%s: %" PRIu64 " x %" PRIu64 " is too large",
+                        m->name, m->rows, m->cols);
+    if (a->by_size) {
+        if (mpq_layout_matrix_bytes(a->layout, a->container, m, type, size) == 0)
+            return 0;
+    } else if (a->policy->nominal) {
+        *size = m->rows * m->cols * (uint64_t)mpq_type_nominal_bits(type);
+        return 0;
+    } else if (mpq_type_bytes(type, m->rows, m->cols, size) == 0 && *size < (uint64_t)1
+                                                                                << 56) {
+        *size *= 8;
+        return 0;
+    }
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: %s does not fit rows of %" PRIu64 " or the file", m->name,
+                    mpq_type_name(type, name), m->cols);
+}
+
+/* One choice: the sums over the unit's matrices. */
+static int
+add_choice(struct mpq_alloc *a, size_t u, uint32_t t, struct mpq_err *err)
+{
+    size_t at = a->n_choices++;
+    double damage, se;
+    uint64_t size;
+
+    a->type[at] = t;
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+        size_t i = a->units.member[k];
+        const struct mpq_matrix *m = &a->layout->matrices[i];
+        if (matrix_size(a, i, a->types[t], &size, err) < 0 ||
+            mpq_damage_of(a->damage, i, a->types[t], &damage, &se, err) < 0)
+            return -1;
+        a->size[at] += size;
+        a->cost[at] += damage + a->policy->risk * se;
+        a->error[at] += (double)m->rows * (double)m->cols * mpq_type_error(a->types[t]);
+    }
+    return 0;
+}
+
+static int
+no_legal_type(const struct mpq_alloc *a, size_t u, struct mpq_err *err)
+{
+    const struct mpq_matrix *m = NULL;
+    struct mpq_buf list = { 0 };
+    char name[MPQ_TYPE_NAME_MAX];
+    uint64_t multiple;
+
+    for (size_t t = 0; t < a->n_types; t++)
+        mpq_buf_printf(&list, "%s%s", t ? ", " : "", mpq_type_name(a->types[t], name));
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+        const struct mpq_matrix *o = &a->layout->matrices[a->units.member[k]];
+        if (!m || mpq_rules_allow(a->rules, a->types[0], o->rows, o->cols, &multiple) !=
+                      MPQ_LEGAL)
+            m = o;
+    }
+    mpq_fail(err, MPQ_ENOFIT,
+             "%s: no type of %.200s is legal there (%s has %" PRIu64 " rows of %" PRIu64
+             ")",
+             a->units.name[u], list.failed || !list.data ? "those offered" : list.data,
+             m ? m->name : "it", m ? m->rows : 0, m ? m->cols : 0);
+    mpq_buf_free(&list);
+    return -1;
+}
+
+static int
+add_choices(struct mpq_alloc *a, struct mpq_err *err)
+{
+    size_t n = a->units.n, most;
+
+    if (n && a->n_types > SIZE_MAX / n)
+        return no_memory(err);
+    most = n * a->n_types;
+    a->first = mpq_array(n + 1, sizeof *a->first);
+    a->params = mpq_array(n, sizeof *a->params);
+    a->size = mpq_array(most, sizeof *a->size);
+    a->cost = mpq_array(most, sizeof *a->cost);
+    a->error = mpq_array(most, sizeof *a->error);
+    a->type = mpq_array(most, sizeof *a->type);
+    if (!a->first || !a->params || !a->size || !a->cost || !a->error || !a->type)
+        return no_memory(err);
+    for (size_t u = 0; u < n; u++) {
+        for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+            const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
+            a->params[u] += (double)m->rows * (double)m->cols;
+        }
+        for (uint32_t t = 0; t < a->n_types; t++)
+            if (mpq_alloc_offers(a, u, a->types[t]) &&
+                !mpq_alloc_unmeasured(a, u, a->types[t]) &&
+                add_choice(a, u, t, err) < 0)
+                return -1;
+        a->first[u + 1] = a->n_choices;
+        if (a->first[u + 1] == a->first[u])
+            return no_legal_type(a, u, err);
+    }
+    return 0;
+}
+
+/* What cannot change but counts: header and other tensors of a file, matrices in no
+ * unit. */
+static int
+add_fixed(struct mpq_alloc *a, struct mpq_err *err)
+{
+    const struct mpq_layout *l = a->layout;
+    int native = a->container == MPQ_CONTAINER_NATIVE;
+    uint64_t size;
+
+    if (a->by_size &&
+        mpq_add_u64(native ? l->st_header_bytes : l->header_bytes,
+                    native ? l->st_rest_bytes : l->rest_bytes, &a->fixed_size) < 0)
+        return mpq_fail(err, MPQ_EDATA, "model of more than 2^64 bytes");
+    for (size_t i = 0; i < l->n; i++) {
+        const struct mpq_matrix *m = &l->matrices[i];
+        if (m->is_linear)
+            a->linear_params += m->rows * m->cols;
+        if (a->units.unit[i] != SIZE_MAX || (!a->by_size && !m->is_linear))
+            continue;
+        if (matrix_size(a, i, a->units.fixed[i], &size, err) < 0)
+            return -1;
+        if (mpq_add_u64(a->fixed_size, size, &a->fixed_size) < 0)
+            return mpq_fail(err, MPQ_EDATA, "model of more than 2^64 bytes");
+    }
+    if (!a->by_size && a->linear_params == 0)
+        return mpq_fail(err, MPQ_EDATA,
+                        "the model has no linear weights in blocks: "
+                        "nothing that mean bits could count");
+    return 0;
+}
+
+static int
+is_by_layer(const struct mpq_policy *p, const struct mpq_damage *d, int by_size)
+{
+    if (p->split != MPQ_SPLIT_DEFAULT)
+        return p->split == MPQ_SPLIT_LAYER;
+    return !by_size && !d->has_tensors;
+}
+
+int
+mpq_alloc_new(struct mpq_alloc **out, const struct mpq_layout *layout,
+              const struct mpq_rules *rules, const struct mpq_policy *policy,
+              const struct mpq_damage *damage, int by_size, struct mpq_err *err)
+{
+    struct mpq_alloc *a = calloc(1, sizeof *a);
+    int rc = -1;
+
+    *out = NULL;
+    if (!a)
+        return no_memory(err);
+    a->layout = layout;
+    a->rules = rules;
+    a->policy = policy;
+    a->damage = damage;
+    a->by_size = by_size;
+    if (policy->risk > 0 && !damage->has_se) {
+        mpq_fail(err, MPQ_EUSAGE, "a risk needs damages with a column se");
+        goto out;
+    }
+    if (layout->n > MAX_MATRICES) {
+        mpq_fail(err, MPQ_EDATA, "a model of %zu matrices, at most %d are allocated",
+                 layout->n, MAX_MATRICES);
+        goto out;
+    }
+    if (choose_types(a, err) < 0 ||
+        mpq_units_build(&a->units, layout, policy, rules,
+                        is_by_layer(policy, damage, by_size), by_size, err) < 0 ||
+        add_choices(a, err) < 0 || add_fixed(a, err) < 0)
+        goto out;
+    mpq_alloc_note_types(a);
+    mpq_alloc_note_means(a);
+    if (a->notes.failed) {
+        no_memory(err);
+        goto out;
+    }
+    *out = a;
+    a = NULL;
+    rc = 0;
+out:
+    mpq_alloc_free(a);
+    return rc;
+}
+
+void
+mpq_alloc_free(struct mpq_alloc *a)
+{
+    if (!a)
+        return;
+    mpq_units_free(&a->units);
+    free(a->types);
+    free(a->first);
+    free(a->size);
+    free(a->cost);
+    free(a->error);
+    free(a->type);
+    free(a->params);
+    mpq_buf_free(&a->notes);
+    free(a);
+}
