@@ -153,10 +153,12 @@ mpq_asym_try(float hi, const float *x, const float *w, size_t n,
 }
 
 /* How a search goes about: 16 SETS of lines, whose ends are FROM to TO codes within the
- * block's range, each moved to its local optimum ROUNDS times. */
+ * block's range, each moved to its local optimum ROUNDS times, rounded and tried.
+ * QUICK: one set, of which only the most promising is rounded and tried. No sets: plain
+ * rounding. */
 struct mpq_asym_plan {
     float from, to;
-    int sets, rounds;
+    int sets, rounds, quick;
 };
 
 /* Set number SET of the lines: 14 ways to cut the two ends of [LEAST, GREATEST], lanes
@@ -181,16 +183,78 @@ mpq_asym_candidates(float hi, const struct mpq_asym_plan *p, int set, float leas
     }
 }
 
+/* A line as f16 has it. */
+MPQ_INLINE void
+mpq_line_round(float *scale, float *offset)
+{
+    *scale = mpq_f16_scale(*scale);
+    *offset = mpq_f16_round(*offset);
+}
+
+/* Squared error of a line; N is a multiple of the lanes. */
+MPQ_INLINE float
+mpq_asym_error(float hi, const float *x, const float *w, size_t n, float scale,
+               float offset)
+{
+    const float inverse = mpq_inverse(scale);
+    float err[MPQ_LANES] = { 0 };
+
+    for (size_t i = 0; i < n; i += MPQ_LANES) {
+        MPQ_EACH_LANE (c) {
+            const float v = x[i + (size_t)c];
+            const float q = mpq_nearest((v - offset) * inverse, 0.0f, hi);
+            const float r = v - (scale * q + offset);
+            err[c] += w ? r * (w[i + (size_t)c] * r) : r * r;
+        }
+    }
+    return mpq_lane_sum(err);
+}
+
+/* A quick search: replaces plain rounding's line by the most promising of 16 others
+ * where that is better. */
+MPQ_INLINE void
+mpq_asym_quick(float hi, const struct mpq_asym_plan *p, const float *x, const float *w,
+               size_t n, float least, float greatest, float *scale, float *offset)
+{
+    const struct mpq_moments m = mpq_block_moments(x, w, n);
+    float gain[MPQ_LANES], loss[MPQ_LANES];
+    struct mpq_lines l;
+
+    mpq_asym_candidates(hi, p, 0, least, greatest, &l);
+    l.scale[1] =
+        (greatest - least) / (hi - 1.0f); /* for a grid of half as many codes */
+    l.offset[1] = least;
+    mpq_asym_fit(hi, 0, x, w, n, &m, &l, gain);
+    MPQ_EACH_LANE (c)
+        loss[c] = 1.0f / gain[c]; /* gains are > 0, or infinity comes out */
+    const int c = mpq_best_lane(loss);
+    float found_scale = l.scale[c], found_offset = l.offset[c];
+    mpq_line_round(&found_scale, &found_offset);
+    if (mpq_asym_error(hi, x, w, n, found_scale, found_offset) <
+        mpq_asym_error(hi, x, w, n, *scale, *offset)) {
+        *scale = found_scale;
+        *offset = found_offset;
+    }
+}
+
 /* The f16 pair of least squared error for the N elements of a block. */
 MPQ_INLINE void
 mpq_asym_search(float hi, const struct mpq_asym_plan *p, const float *x, const float *w,
                 size_t n, float *scale, float *offset)
 {
-    const struct mpq_moments m = mpq_block_moments(x, w, n);
     float least, greatest, best_err = INFINITY;
 
     mpq_extent(x, n, &least, &greatest);
-    *scale = *offset = 0.0f;
+    *scale = (greatest - least) / hi;
+    *offset = least;
+    mpq_line_round(scale, offset);
+    if (p->sets == 0)
+        return;
+    if (p->quick) {
+        mpq_asym_quick(hi, p, x, w, n, least, greatest, scale, offset);
+        return;
+    }
+    const struct mpq_moments m = mpq_block_moments(x, w, n);
     for (int set = 0; set < p->sets; set++) {
         struct mpq_lines l;
         struct mpq_asym_sums sums;
@@ -203,10 +267,8 @@ mpq_asym_search(float hi, const struct mpq_asym_plan *p, const float *x, const f
         l.scale[0] = (greatest - least) / hi;
         l.scale[1] = (greatest - least) / (hi - 1.0f);
         l.offset[0] = l.offset[1] = least;
-        MPQ_EACH_LANE (c) {
-            l.scale[c] = mpq_f16_scale(l.scale[c]);
-            l.offset[c] = mpq_f16_round(l.offset[c]);
-        }
+        MPQ_EACH_LANE (c)
+            mpq_line_round(&l.scale[c], &l.offset[c]);
         mpq_asym_try(hi, x, w, n, &l, &sums);
         const int c = mpq_best_lane(sums.err);
         if (set == 0 || sums.err[c] < best_err) {
@@ -215,23 +277,6 @@ mpq_asym_search(float hi, const struct mpq_asym_plan *p, const float *x, const f
             *offset = l.offset[c];
         }
     }
-}
-
-/* Without importance, where plain rounding is what the search has to keep up with in
- * speed: at the least effort just that. */
-MPQ_INLINE void
-mpq_asym_plain(float hi, const struct mpq_asym_plan *p, const float *x, size_t n,
-               enum mpq_effort effort, float *scale, float *offset)
-{
-    float least, greatest;
-
-    if (effort != MPQ_EFFORT_FAST) {
-        mpq_asym_search(hi, p, x, NULL, n, scale, offset);
-        return;
-    }
-    mpq_extent(x, n, &least, &greatest);
-    *scale = mpq_f16_scale((greatest - least) / hi);
-    *offset = mpq_f16_round(least);
 }
 
 #endif

@@ -25,10 +25,10 @@ decode_iq4_nl(const unsigned char *src, float *dst, size_t n)
 }
 
 static const struct mpq_levels levels = { -127, 113, 1 };
-static const struct mpq_sym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { 0.75f, 1.08f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { 0.75f, 1.08f, 2, 2 },
-    [MPQ_EFFORT_MAX] = { 0.7f, 1.15f, 8, 4 },
+/* By effort, without and with importance. */
+static const struct mpq_sym_plan plans[2][3] = {
+    { { 0.75f, 1.08f, 1, 1, 0 }, { 0.75f, 1.08f, 2, 2, 0 }, { 0.7f, 1.15f, 8, 4, 0 } },
+    { { 0.75f, 1.08f, 1, 1, 0 }, { 0.7f, 1.1f, 3, 2, 0 }, { 0.7f, 1.15f, 8, 4, 0 } },
 };
 
 MPQ_INLINE void
@@ -51,9 +51,9 @@ encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, siz
     for (; n; n--, src += N, dst += BYTES) {
         const float *w = mpq_useful(importance, N);
         if (w)
-            pack(src, mpq_sym_search(levels, &plans[effort], src, w, N), dst);
+            pack(src, mpq_sym_search(levels, &plans[1][effort], src, w, N), dst);
         else
-            pack(src, mpq_sym_search(levels, &plans[effort], src, NULL, N), dst);
+            pack(src, mpq_sym_search(levels, &plans[0][effort], src, NULL, N), dst);
         importance += importance ? N : 0;
     }
 }

@@ -36,9 +36,9 @@ decode_iq4_xs(const unsigned char *src, float *dst, size_t n)
 
 static const struct mpq_ksym type = { { -127, 113, 1 }, 8, 32, -32, 31 };
 static const struct mpq_ksym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { { 0.75f, 1.08f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { { 0.75f, 1.08f, 2, 2 }, 0.95f, 1.08f, 5, 2 },
-    [MPQ_EFFORT_MAX] = { { 0.7f, 1.15f, 8, 4 }, 0.8f, 1.3f, 64, 8 },
+    [MPQ_EFFORT_FAST] = { { 0.75f, 1.08f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.75f, 1.08f, 2, 2, 0 }, 0.95f, 1.08f, 5, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.7f, 1.15f, 8, 4, 0 }, 0.8f, 1.3f, 64, 8 },
 };
 
 /* Codes of the chosen scales, and their places. */

@@ -31,24 +31,31 @@ MPQ_INLINE void
 mpq_ksym_ideal(const struct mpq_ksym *k, const struct mpq_sym_plan *p, const float *x,
                const float *w, float *main, float *other)
 {
-    float bound[2], best[2] = { -1.0f, -1.0f }, found[2] = { 0.0f, 0.0f };
+    float plus = 0.0f, minus = 0.0f, plus_gain = 0.0f, minus_gain = 0.0f;
+    float bound, opposite;
 
-    mpq_sym_bounds(k->levels, x, (size_t)k->sub, &bound[0], &bound[1]);
+    mpq_sym_bounds(k->levels, x, (size_t)k->sub, &bound, &opposite);
     for (int set = 0; set < p->sets; set++) {
-        float scale[MPQ_LANES], gain[MPQ_LANES];
-        mpq_sym_candidates(p, set, bound[0], bound[1], scale);
+        float scale[MPQ_LANES], gain[MPQ_LANES], up[MPQ_LANES], down[MPQ_LANES];
+        mpq_sym_candidates(p, set, bound, opposite, scale);
         for (int round = 0; round < p->rounds; round++)
             mpq_sym_fit(k->levels, x, w, (size_t)k->sub, scale, gain);
-        for (int c = 0; c < MPQ_LANES; c++) {
-            const int sign = (scale[c] < 0.0f) != (bound[0] < 0.0f);
-            if (gain[c] > best[sign]) {
-                best[sign] = gain[c];
-                found[sign] = scale[c];
-            }
+        MPQ_EACH_LANE (c) { /* infinite where there is no gain or another sign */
+            up[c] = 1.0f / (scale[c] > 0.0f ? gain[c] : 0.0f);
+            down[c] = 1.0f / (scale[c] < 0.0f ? gain[c] : 0.0f);
+        }
+        const int u = mpq_best_lane(up), d = mpq_best_lane(down);
+        if (scale[u] > 0.0f && gain[u] > plus_gain) {
+            plus = scale[u];
+            plus_gain = gain[u];
+        }
+        if (scale[d] < 0.0f && gain[d] > minus_gain) {
+            minus = scale[d];
+            minus_gain = gain[d];
         }
     }
-    *main = best[0] >= best[1] ? found[0] : found[1];
-    *other = best[0] >= best[1] ? found[1] : found[0];
+    *main = plus_gain >= minus_gain ? plus : minus;
+    *other = plus_gain >= minus_gain ? minus : plus;
 }
 
 /* A super-block under way. */

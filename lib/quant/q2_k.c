@@ -31,9 +31,9 @@ decode_q2_k(const unsigned char *src, float *dst, size_t n)
 
 static const struct mpq_kasym type = { 3.0f, 16, 16, 15.0f };
 static const struct mpq_kasym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { { -0.2f, 0.8f, 1, 1 }, 1.0f, 1.0f, 1, 2 },
-    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 0.8f, 2, 2 }, 0.95f, 1.1f, 4, 3 },
-    [MPQ_EFFORT_MAX] = { { -0.3f, 1.0f, 8, 4 }, 0.8f, 1.2f, 8, 8 },
+    [MPQ_EFFORT_FAST] = { { -0.2f, 0.8f, 1, 1, 0 }, 1.0f, 1.0f, 1, 2 },
+    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 0.8f, 2, 2, 0 }, 0.95f, 1.1f, 4, 3 },
+    [MPQ_EFFORT_MAX] = { { -0.3f, 1.0f, 8, 4, 0 }, 0.8f, 1.2f, 8, 8 },
 };
 
 MPQ_INLINE void

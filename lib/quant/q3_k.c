@@ -47,9 +47,9 @@ decode_q3_k(const unsigned char *src, float *dst, size_t n)
 
 static const struct mpq_ksym type = { { -4, 3, 0 }, 16, 16, -32, 31 };
 static const struct mpq_ksym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { { 0.6f, 1.1f, 1, 1 }, 1.0f, 1.0f, 1, 0 },
-    [MPQ_EFFORT_DEFAULT] = { { 0.6f, 1.1f, 1, 2 }, 0.95f, 1.08f, 5, 2 },
-    [MPQ_EFFORT_MAX] = { { 0.5f, 1.15f, 8, 4 }, 0.8f, 1.3f, 64, 8 },
+    [MPQ_EFFORT_FAST] = { { 0.6f, 1.1f, 1, 1, 0 }, 1.0f, 1.0f, 1, 0 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.6f, 1.1f, 1, 1, 0 }, 0.97f, 1.08f, 4, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.5f, 1.15f, 8, 4, 0 }, 0.8f, 1.3f, 64, 8 },
 };
 
 MPQ_INLINE void

@@ -23,10 +23,10 @@ decode_q4_1(const unsigned char *src, float *dst, size_t n)
     }
 }
 
-static const struct mpq_asym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { -0.2f, 1.2f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { -0.2f, 1.2f, 1, 1 },
-    [MPQ_EFFORT_MAX] = { -0.3f, 2.0f, 8, 3 },
+/* By effort, without and with importance. */
+static const struct mpq_asym_plan plans[2][3] = {
+    { { 0, 0, 0, 0, 0 }, { -0.2f, 1.2f, 1, 1, 1 }, { -0.3f, 2.0f, 8, 3, 0 } },
+    { { -0.2f, 1.2f, 1, 1, 0 }, { -0.3f, 1.6f, 4, 2, 0 }, { -0.3f, 2.0f, 16, 3, 0 } },
 };
 
 MPQ_INLINE void
@@ -51,9 +51,9 @@ encode_q4_1(const float *src, const float *importance, unsigned char *dst, size_
         const float *w = mpq_useful(importance, N);
         float d, m;
         if (w)
-            mpq_asym_search(15.0f, &plans[effort], src, w, N, &d, &m);
+            mpq_asym_search(15.0f, &plans[1][effort], src, w, N, &d, &m);
         else
-            mpq_asym_plain(15.0f, &plans[effort], src, N, effort, &d, &m);
+            mpq_asym_search(15.0f, &plans[0][effort], src, NULL, N, &d, &m);
         pack(src, d, m, dst);
         importance += importance ? N : 0;
     }

@@ -36,9 +36,9 @@ decode_q5_k(const unsigned char *src, float *dst, size_t n)
 
 static const struct mpq_kasym type = { 31.0f, 8, 32, 63.0f };
 static const struct mpq_kasym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { { -0.2f, 1.5f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 1.5f, 2, 2 }, 0.97f, 1.03f, 3, 3 },
-    [MPQ_EFFORT_MAX] = { { -0.3f, 2.5f, 8, 4 }, 0.9f, 1.1f, 8, 8 },
+    [MPQ_EFFORT_FAST] = { { -0.2f, 1.5f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { -0.2f, 1.5f, 2, 2, 0 }, 0.97f, 1.03f, 3, 3 },
+    [MPQ_EFFORT_MAX] = { { -0.3f, 2.5f, 8, 4, 0 }, 0.9f, 1.1f, 8, 8 },
 };
 
 MPQ_INLINE void

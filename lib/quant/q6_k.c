@@ -51,9 +51,9 @@ decode_q6_k(const unsigned char *src, float *dst, size_t n)
 
 static const struct mpq_ksym type = { { -32, 31, 0 }, 16, 16, -128, 127 };
 static const struct mpq_ksym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { { 0.94f, 1.02f, 1, 1 }, 1.0f, 1.0f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { { 0.94f, 1.02f, 1, 2 }, 1.0f, 1.02f, 3, 2 },
-    [MPQ_EFFORT_MAX] = { { 0.9f, 1.04f, 8, 4 }, 0.9f, 1.1f, 64, 8 },
+    [MPQ_EFFORT_FAST] = { { 0.94f, 1.02f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
+    [MPQ_EFFORT_DEFAULT] = { { 0.94f, 1.02f, 1, 2, 0 }, 1.0f, 1.02f, 3, 2 },
+    [MPQ_EFFORT_MAX] = { { 0.9f, 1.04f, 8, 4, 0 }, 0.9f, 1.1f, 64, 8 },
 };
 
 /* Codes of the chosen scales, and their places. */

@@ -23,10 +23,10 @@ decode_q8_0(const unsigned char *src, float *dst, size_t n)
 }
 
 static const struct mpq_levels levels = { -127, 127, 0 };
-static const struct mpq_sym_plan plans[] = {
-    [MPQ_EFFORT_FAST] = { 0.98f, 1.01f, 1, 1 },
-    [MPQ_EFFORT_DEFAULT] = { 0.98f, 1.01f, 1, 1 },
-    [MPQ_EFFORT_MAX] = { 0.9f, 1.1f, 8, 3 },
+/* By effort, without and with importance. */
+static const struct mpq_sym_plan plans[2][3] = {
+    { { 0, 0, 0, 0, 0 }, { 0.98f, 1.01f, 1, 1, 0 }, { 0.9f, 1.1f, 8, 3, 0 } },
+    { { 0, 0, 0, 0, 0 }, { 0.98f, 1.01f, 1, 1, 0 }, { 0.9f, 1.1f, 8, 3, 0 } },
 };
 
 MPQ_INLINE void
@@ -46,9 +46,9 @@ encode_q8_0(const float *src, const float *importance, unsigned char *dst, size_
     for (; n; n--, src += N, dst += BYTES) {
         const float *w = mpq_useful(importance, N);
         if (w)
-            pack(src, mpq_sym_search(levels, &plans[effort], src, w, N), dst);
+            pack(src, mpq_sym_search(levels, &plans[1][effort], src, w, N), dst);
         else
-            pack(src, mpq_sym_plain(levels, &plans[effort], src, N, effort), dst);
+            pack(src, mpq_sym_search(levels, &plans[0][effort], src, NULL, N), dst);
         importance += importance ? N : 0;
     }
 }

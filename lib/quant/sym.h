@@ -108,10 +108,11 @@ mpq_sym_bounds(struct mpq_levels l, const float *x, size_t n, float *main, float
 }
 
 /* How a search goes about: 16 SETS of candidates from FROM to TO times the bounds, each
- * moved to its local optimum ROUNDS times. */
+ * moved to its local optimum ROUNDS times, rounded and tried. QUICK: one set, of which
+ * only the most promising is rounded and tried. No sets: plain rounding. */
 struct mpq_sym_plan {
     float from, to;
-    int sets, rounds;
+    int sets, rounds, quick;
 };
 
 /* Set number SET of the candidates: 11 lanes for the sign that needs the smaller scale,
@@ -136,23 +137,39 @@ mpq_sym_candidates(const struct mpq_sym_plan *p, int set, float main, float othe
     }
 }
 
-/* Plain rounding by the bound MAIN, then the best scale for those codes. N is a
- * multiple of the lanes. */
+/* Squared error of a scale; N is a multiple of the lanes. */
 MPQ_INLINE float
-mpq_sym_refit(struct mpq_levels l, const float *x, size_t n, float main)
+mpq_sym_error(struct mpq_levels l, const float *x, const float *w, size_t n,
+              float scale)
 {
-    const float inverse = mpq_inverse(main);
-    float xq[MPQ_LANES] = { 0 }, qq[MPQ_LANES] = { 0 };
+    const float inverse = mpq_inverse(scale);
+    float err[MPQ_LANES] = { 0 };
 
     for (size_t i = 0; i < n; i += MPQ_LANES) {
         MPQ_EACH_LANE (c) {
-            const float q = mpq_level(l, x[i + (size_t)c] * inverse);
-            xq[c] += x[i + (size_t)c] * q;
-            qq[c] += q * q;
+            const float v = x[i + (size_t)c];
+            const float r = v - scale * mpq_level(l, v * inverse);
+            err[c] += w ? r * (w[i + (size_t)c] * r) : r * r;
         }
     }
-    const float sum = mpq_lane_sum(qq);
-    return sum > 0.0f ? mpq_lane_sum(xq) / sum : main;
+    return mpq_lane_sum(err);
+}
+
+/* A quick search: MAIN, or the most promising of 16 others where that is better. */
+MPQ_INLINE float
+mpq_sym_quick(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x,
+              const float *w, size_t n, float main, float other)
+{
+    const float plain = mpq_f16_scale(main);
+    float scale[MPQ_LANES], gain[MPQ_LANES], loss[MPQ_LANES];
+
+    mpq_sym_candidates(p, 0, main, other, scale);
+    mpq_sym_fit(l, x, w, n, scale, gain);
+    MPQ_EACH_LANE (c)
+        loss[c] = 1.0f / gain[c]; /* gains are > 0, or infinity comes out */
+    const float found = mpq_f16_scale(scale[mpq_best_lane(loss)]);
+    return mpq_sym_error(l, x, w, n, found) < mpq_sym_error(l, x, w, n, plain) ? found
+                                                                               : plain;
 }
 
 /* The f16 scale of least squared error for the N elements of a block. */
@@ -165,6 +182,10 @@ mpq_sym_search(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x
     mpq_sym_bounds(l, x, n, &main, &other);
     if (!(main != 0.0f))
         return 0.0f;
+    if (p->sets == 0)
+        return mpq_f16_scale(main);
+    if (p->quick)
+        return mpq_sym_quick(l, p, x, w, n, main, other);
     for (int set = 0; set < p->sets; set++) {
         float scale[MPQ_LANES], gain[MPQ_LANES];
         struct mpq_sym_sums sums;
@@ -182,20 +203,6 @@ mpq_sym_search(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x
         }
     }
     return best;
-}
-
-/* The same without importance, where plain rounding is what the search has to keep up
- * with in speed. */
-MPQ_INLINE float
-mpq_sym_plain(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x,
-              size_t n, enum mpq_effort effort)
-{
-    float main, other;
-
-    if (effort != MPQ_EFFORT_FAST)
-        return mpq_sym_search(l, p, x, NULL, n);
-    mpq_sym_bounds(l, x, n, &main, &other);
-    return main != 0.0f ? mpq_f16_scale(mpq_sym_refit(l, x, n, main)) : 0.0f;
 }
 
 #endif
