@@ -106,7 +106,8 @@ read_pair(struct mpq_imatrix *m, const struct mpq_tensor *sums, size_t n_name,
             values[i] = count > 0.0f ? values[i] / count : 1.0f;
         e->n_empty += count == 0.0f;
     }
-    return 0;
+    /* once more: a sum over a tiny count may be infinite */
+    return mpq_imatrix_check(m, sums->name, values, sums->n_elements, err);
 }
 
 static int

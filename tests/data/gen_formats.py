@@ -14,6 +14,7 @@ import gzip
 import json
 import os
 import shutil
+import struct
 import zlib
 
 import gguf
@@ -218,9 +219,31 @@ def write_seeds(folder):
         put(f"{target}/seed-plain.safetensors", plain)
         put(f"{target}/seed-packed.safetensors", packed)
     put("source/seed.gz", gzip.compress(small, mtime=0))
+    w = gguf.GGUFWriter(os.path.join(folder, "seed"), "llama")
+    w.add_type("imatrix")
+    for name, parts in {"blk.0.attn_q": 1, "blk.0.ffn_up_exps": 2}.items():
+        w.add_tensor(name + ".weight.in_sum2", np.ones((parts, 4), np.float32))
+        w.add_tensor(name + ".weight.counts", np.full((parts, 1), 2, np.float32))
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+    with open(os.path.join(folder, "seed"), "rb") as f:
+        put("imatrix/seed-new.gguf", f.read())
+    os.remove(os.path.join(folder, "seed"))
+    name = b"blk.0.attn_q.weight"
+    put("imatrix/seed-old.dat",
+        struct.pack(f"<ii{len(name)}sii4fii4s", 1, len(name), name, 2, 4, 1, 2, 3, 4, 5, 4,
+                    b"text"))
+    put("recipe/seed-policy.yaml",
+        b"runtime: llama.cpp\ntypes: [q2_k, q4_k]\nbits: 3.0\npins: {output: q6_k}\n"
+        b"ties:\n  - [attn_q, attn_k]\nsplit: \"tensor\"  # so\nnominal: true\nsize: 9MiB\n")
     rows = "blk.0.attn_q\tq4_k\t4.5\nblk.1.attn_q\t-\tnan\n"
     table = (f"##mpq plan 1 tool=t model=a%20b\n##tensor blk.0.attn_q q4_k 2 256\n"
              f"#unit\ttype\tbits\n{rows}##end 2 crc32={zlib.crc32(rows.encode()):08x}\n")
+    put("plan/seed-layers.tsv", b"#unit\ttype\ntoken_embd\tq4_0\nblk.0\tq4_k\n"
+        b"blk.1.attn_q\tq4_0\nblk.1.ffn_down\tint3g128s\n")
+    put("plan/seed-lines", b"token_embd=q4_0\n^blk\\.0\\..*$=q4_k\nattn_(q|k)=q8_0\n")
     put("tsv/seed-plan.tsv", table.encode())
     put("tsv/seed-two.tsv", (table + table).encode())
     put("tsv/seed-bare.tsv", b"#a\tb\n1\t2\n")

@@ -1,33 +1,12 @@
 /* A whole model, whatever its container (GGUF, safetensors, our own packed containers,
  * gzip): what is accepted can be decoded row by row, and has a checksum. */
+#include "file.h"
 #include "replay.h"
 
 #include "model/source.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static char path[] = "/tmp/f_source.XXXXXX";
-
-static void
-remove_file(void)
-{
-    unlink(path);
-}
-
-static const char *
-file_of(const uint8_t *data, size_t size)
-{
-    static int fd = -1;
-
-    if (fd < 0 && ((fd = mkstemp(path)) < 0 || atexit(remove_file)))
-        abort();
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, data, size, 0) != (ssize_t)size)
-        abort();
-    return path;
-}
 
 static void
 read_weight(const struct mpq_source *s, const struct mpq_weight *w)
@@ -48,7 +27,7 @@ read_weight(const struct mpq_source *s, const struct mpq_weight *w)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const char *name = file_of(data, size);
+    const char *name = fuzz_file(data, size);
     char hex[MPQ_CHECKSUM_SIZE];
     struct mpq_err err = { 0 };
     struct mpq_source *s;
