@@ -5,13 +5,13 @@
 #include "model/pack.h"
 #include "model/packcheck.h"
 #include "model/plan.h"
+#include "quant/imatrix.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char *plan_path, *check_path, *config_dir;
+static const char *plan_path, *check_path, *imatrix_path, *config_dir;
 static int method, effort = MPQ_EFFORT_DEFAULT, format, dry_run;
 
 static const struct cli_opt opts[] = {
@@ -20,6 +20,8 @@ static const struct cli_opt opts[] = {
     { 'm', "method", CLI_CHOICE, &method, 0, 0, "rtn", "how weights are rounded" },
     { 0, "effort", CLI_CHOICE, &effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
+    { 0, "imatrix", CLI_STR, &imatrix_path, 0, 0, "FILE",
+      "weigh the rounding by llama-imatrix's file" },
     { 'f', "format", CLI_CHOICE, &format, 0, 0, "auto|gguf|safetensors|fake",
       "what to write" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
@@ -48,6 +50,7 @@ struct job {
     struct mpq_plan plan;
     struct mpq_type *types; /* [mpq_source_count] */
     struct mpq_packfile file;
+    struct mpq_imatrix *imatrix;
     struct mpq_importance *importance; /* [file.n], or NULL */
 };
 
@@ -55,6 +58,7 @@ static void
 close_job(struct job *j)
 {
     free(j->importance);
+    mpq_imatrix_free(j->imatrix);
     mpq_packfile_free(&j->file);
     free(j->types);
     mpq_plan_free(&j->plan);
@@ -65,9 +69,12 @@ close_job(struct job *j)
 static int
 open_job(struct job *j, const char *model, const char *plan, struct mpq_err *err)
 {
-    if (strcmp(plan, "-") == 0 && strcmp(model, "-") == 0)
-        return mpq_fail(err, MPQ_EUSAGE,
-                        "both the plan and the model are standard input");
+    int n_stdin = !strcmp(plan, "-") + !strcmp(model, "-");
+
+    if (imatrix_path)
+        n_stdin += !strcmp(imatrix_path, "-");
+    if (n_stdin > 1)
+        return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
     if (mpq_source_open(&j->source, model, config_dir, err) < 0 ||
         mpq_layout_from_source(&j->layout, j->source, err) < 0 ||
         mpq_plan_read(&j->plan, plan, &j->layout, err) < 0)
@@ -105,8 +112,9 @@ describe(const struct job *j, struct mpq_buf *text)
 {
     static const char *const efforts[] = { "fast", "default", "max" };
 
-    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s; model %s", MPQ_VERSION,
-                   efforts[effort], mpq_source_hparams(j->source)->name);
+    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s%s; model %s", MPQ_VERSION,
+                   efforts[effort], imatrix_path ? " --imatrix" : "",
+                   mpq_source_hparams(j->source)->name);
 }
 
 /* Says once that what was quantized is quantized again: errors add up. */
@@ -134,53 +142,67 @@ note_requantized(const struct job *j)
                  mpq_type_name(first->type, to));
 }
 
-/* "#type tensors params bytes", a row for each type in order of appearance, then what
- * is no tensor, then the file. */
 static int
 print_size(const struct job *j, struct mpq_err *err)
 {
-    const struct mpq_packfile *f = &j->file;
-    unsigned char *told = mpq_array(f->n, 1);
     struct mpq_buf text = { 0 };
     struct mpq_out *out = NULL;
-    uint64_t all = 0, params_all = 0;
     int rc = -1;
 
-    mpq_buf_adds(&text, "#type\ttensors\tparams\tbytes\n");
-    for (size_t i = 0; told && i < f->n; i++) {
-        char name[MPQ_TYPE_NAME_MAX];
-        uint64_t bytes = 0, params = 0;
-        size_t n = 0;
-        for (size_t k = i; k < f->n; k++) {
-            const struct mpq_piece *p = &f->pieces[k];
-            if (told[k] || !mpq_type_eq(p->type, f->pieces[i].type))
-                continue;
-            told[k] = 1;
-            bytes += p->bytes;
-            params += p->weight->tensor.n_elements;
-            n++;
-        }
-        all += bytes;
-        params_all += params;
-        if (n)
-            mpq_buf_printf(&text, "%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\n",
-                           mpq_type_name(f->pieces[i].type, name), n, params, bytes);
-    }
-    mpq_buf_printf(&text, "header\t0\t0\t%zu\npadding\t0\t0\t%" PRIu64 "\n",
-                   f->head.len, f->size_bytes - f->head.len - all);
-    mpq_buf_printf(&text, "total\t%zu\t%" PRIu64 "\t%" PRIu64 "\n", f->n, params_all,
-                   f->size_bytes);
-    if (!told || text.failed)
+    mpq_packfile_table(&j->file, &text);
+    if (text.failed) {
         mpq_fail(err, MPQ_ENOMEM, "out of memory");
-    else if (cli_open_output(&out, 0, err) == 0 &&
-             mpq_out_write(out, text.data, text.len, err) == 0) {
+    } else if (cli_open_output(&out, 0, err) == 0 &&
+               mpq_out_write(out, text.data, text.len, err) == 0) {
         rc = mpq_out_close(out, err);
         out = NULL;
     }
     mpq_out_free(out);
     mpq_buf_free(&text);
-    free(told);
     return rc;
+}
+
+/* Is the piece rounded, so that importance has a say? */
+static int
+is_rounded(const struct mpq_piece *p)
+{
+    return p->weight->is_matrix && !mpq_type_is_float(p->type) &&
+           !mpq_type_eq(p->type, p->weight->tensor.type);
+}
+
+/* Looks up every matrix that is rounded; those that the file does not know are told. */
+static int
+weigh(struct job *j, struct mpq_err *err)
+{
+    const char *missing = NULL;
+    size_t n_missing = 0, n_found = 0;
+
+    if (mpq_imatrix_open(&j->imatrix, imatrix_path, err) < 0)
+        return -1;
+    j->importance = mpq_array(j->file.n, sizeof *j->importance);
+    if (!j->importance)
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    for (size_t i = 0; i < j->file.n; i++) {
+        const struct mpq_weight *w = j->file.pieces[i].weight;
+        struct mpq_importance *x = &j->importance[i];
+        int found = mpq_imatrix_find(j->imatrix, w->name, w->rows, w->cols, &x->values,
+                                     &x->n_parts, err);
+        if (found < 0)
+            return -1;
+        if (!found)
+            x->values = NULL;
+        n_found += found > 0;
+        if (!found && is_rounded(&j->file.pieces[i]) && n_missing++ == 0)
+            missing = w->name;
+    }
+    if (n_found == 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: knows no matrix of %s", imatrix_path,
+                        mpq_source_name(j->source));
+    if (n_missing)
+        cli_note("%s: does not know %zu matrices, which are rounded without weights"
+                 " (%s)",
+                 imatrix_path, n_missing, missing);
+    return 0;
 }
 
 static void
@@ -229,6 +251,8 @@ pack(struct job *j, const char *model, struct mpq_err *err)
                                provenance.data, err);
     mpq_buf_free(&provenance);
     if (rc < 0)
+        return -1;
+    if (imatrix_path && weigh(j, err) < 0)
         return -1;
     return dry_run ? print_size(j, err) : write_file(j, err);
 }

@@ -91,6 +91,55 @@ out:
     return rc;
 }
 
+struct sum {
+    size_t n;
+    uint64_t params, bytes;
+};
+
+/* Of the pieces from the I-th on that have its type; none when that was told before. */
+static struct sum
+sum_of_type(const struct mpq_packfile *f, size_t i)
+{
+    struct sum sum = { 0 };
+
+    for (size_t k = 0; k < f->n; k++) {
+        const struct mpq_piece *p = &f->pieces[k];
+        if (!mpq_type_eq(p->type, f->pieces[i].type))
+            continue;
+        if (k < i)
+            return (struct sum){ 0 };
+        sum.n++;
+        sum.params += p->weight->tensor.n_elements;
+        sum.bytes += p->bytes;
+    }
+    return sum;
+}
+
+void
+mpq_packfile_table(const struct mpq_packfile *f, struct mpq_buf *out)
+{
+    struct sum all = { 0 };
+
+    mpq_buf_adds(out, "#type\ttensors\tparams\tbytes\n");
+    for (size_t i = 0; i < f->n; i++) {
+        char name[MPQ_TYPE_NAME_MAX];
+        struct sum sum = sum_of_type(f, i);
+        if (sum.n == 0)
+            continue;
+        all.n += sum.n;
+        all.params += sum.params;
+        all.bytes += sum.bytes;
+        mpq_buf_printf(out, "%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\n",
+                       mpq_type_name(f->pieces[i].type, name), sum.n, sum.params,
+                       sum.bytes);
+    }
+    mpq_buf_printf(out, "header\t0\t0\t%zu\n", f->head.len);
+    mpq_buf_printf(out, "padding\t0\t0\t%" PRIu64 "\n",
+                   f->size_bytes - f->head.len - all.bytes);
+    mpq_buf_printf(out, "total\t%zu\t%" PRIu64 "\t%" PRIu64 "\n", all.n, all.params,
+                   f->size_bytes);
+}
+
 void
 mpq_packfile_free(struct mpq_packfile *f)
 {

@@ -51,6 +51,10 @@ mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
 /* Zeroed is fine; empty afterward. */
 void mpq_packfile_free(struct mpq_packfile *f);
 
+/* Appends "#type tensors params bytes", tab-separated, a row for each planned type in
+ * the order of the file, then rows named header, padding and total (check out->failed).
+ */
+void mpq_packfile_table(const struct mpq_packfile *f, struct mpq_buf *out);
 /* Is the piece a copy of the source's bytes? */
 int mpq_piece_is_copy(const struct mpq_piece *p);
 

@@ -90,7 +90,7 @@ sh_run 0 "gzip -1 -c '$tiny' | mpq-pack -p plan.tsv -o pipe.gguf"; same one.gguf
 sh_run 0 "mpq-pack -p - '$tiny' <plan.tsv >pipe.gguf"; same one.gguf pipe.gguf
 cp "$tiny" inplace.gguf
 run 0 mpq-pack -p plan.tsv -o inplace.gguf inplace.gguf; same one.gguf inplace.gguf
-run 2 mpq-pack -p - - ; says "both the plan and the model are standard input"
+run 2 mpq-pack -p - - ; says "standard input is asked for twice"
 
 # quantized once more: said once
 run 0 mpq-pack -p plan.tsv -o again.gguf one.gguf; silent
@@ -203,8 +203,58 @@ fi
 # a signal takes the unfinished file with it
 plan q2_k q2_k >slow.tsv
 mpq-pack -p slow.tsv --effort max -j 1 -o slow.gguf "$tiny" & pid=$!
-sleep 0.1; kill -TERM $pid 2>/dev/null; wait $pid; status=$?
+sleep 0.1; kill -TERM $pid 2>/dev/null; wait $pid 2>/dev/null; status=$?
 if [ $status = 0 ]; then skip "packing was done before the signal"; else absent slow.gguf; fi
+
+# importance weights, in llama-imatrix's old form, written here byte by byte: the weighted
+# error goes down where the weight is, and a matrix without an entry is named
+u32() { # u32 N...: little-endian
+    for n; do
+        printf "\\$(printf %03o $((n & 255)))\\$(printf %03o $((n >> 8 & 255)))"
+        printf "\\$(printf %03o $((n >> 16 & 255)))\\$(printf %03o $((n >> 24 & 255)))"
+    done
+}
+f32_one=1065353216
+imatrix() { # imatrix COLS NAME: every fourth column counts, a little the others
+    u32 1 ${#2}; printf %s "$2"; u32 1 "$1"
+    for i in $(seq "$1"); do
+        if [ $((i % 4)) = 1 ]; then u32 $f32_one; else u32 $((f32_one - 10 * 8388608)); fi
+    done
+}
+plan bf16 bf16 "$(printf 'blk.0.ffn_up\tq2_k')" "$(printf 'blk.0.ffn_gate\tq2_k')" >iq.tsv
+imatrix 256 blk.0.ffn_up.weight >some.imatrix
+run 0 mpq-pack -p iq.tsv -o plain.gguf "$tiny"; silent
+run 0 mpq-pack -p iq.tsv --imatrix some.imatrix -o weighted.gguf "$tiny"; one_line
+says "does not know 1 matrices, which are rounded without weights (blk.0.ffn_gate)"
+sh_run 0 "mpq-pack -q -p iq.tsv --imatrix - '$tiny' <some.imatrix >again.gguf"; silent
+same weighted.gguf again.gguf
+if [ -n "$python" ]; then
+    run 0 "$python" - "$tiny" plain.gguf weighted.gguf <<'END'
+import sys
+import numpy as np
+from gguf import GGUFReader
+from gguf.quants import dequantize
+a, b, c = [{t.name: dequantize(t.data, t.tensor_type).astype("f8")
+            for t in GGUFReader(p).tensors} for p in sys.argv[1:]]
+w = np.where(np.arange(256) % 4 == 0, 1, 2 ** -10)
+up, gate = "blk.0.ffn_up.weight", "blk.0.ffn_gate.weight"
+def error(x):
+    return (w * (x[up] - a[up]) ** 2).sum()
+assert error(c) < .5 * error(b), (error(c), error(b))
+assert np.array_equal(b[gate], c[gate])
+END
+fi
+run 2 mpq-pack -p iq.tsv --imatrix - - ; says "standard input is asked for twice"
+run 1 mpq-pack -p plan.tsv --imatrix missing.gguf "$tiny"; says "missing.gguf"; one_line
+run 1 mpq-pack -p plan.tsv --imatrix "$tiny" -o no.gguf "$tiny"; one_line; absent no.gguf
+imatrix 128 blk.0.ffn_up.weight >short.imatrix
+run 1 mpq-pack -p iq.tsv --imatrix short.imatrix -o no.gguf "$tiny"; one_line
+says "blk.0.ffn_up"; absent no.gguf
+imatrix 256 blk.77.ffn_up.weight >other.imatrix
+run 1 mpq-pack -p iq.tsv --imatrix other.imatrix -o no.gguf "$tiny"; one_line
+says "other.imatrix: knows no matrix of"; absent no.gguf
+head -c 500 some.imatrix >cut.imatrix
+run 1 mpq-pack -p iq.tsv --imatrix cut.imatrix -o no.gguf "$tiny"; one_line; absent no.gguf
 
 # random plans: the size beforehand is the size after, and tells of the model's tables
 models=$tiny
