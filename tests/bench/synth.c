@@ -138,7 +138,7 @@ fill(const char *name, uint64_t cols, uint64_t rows, int type)
     uint64_t left = tensor_bytes(cols * (rows ? rows : 1), type);
 
     (void)name;
-    if (!f32[0]) {
+    if (f32[0] == 0) {
         for (size_t i = 0; i < BLOCK; i++) {
             f32[i] = normal();
             f16[i] = half(f32[i]);
