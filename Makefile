@@ -37,16 +37,22 @@ fuzzers := $(patsubst tests/fuzz/%.c,$B/fuzz/%,$(wildcard tests/fuzz/f_*.c))
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-# What pkg-config finds is read when make starts: after an installation, start again.
+# What pkg-config finds is read when make starts: after an installation, start again,
+# on all cores where the user did not say how many.
+again = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 all: deps-build
-	@$(MAKE) --no-print-directory B=$B programs
+	+@$(again) B=$B programs
 
 .PHONY: programs deps-build deps-check deps-demo
 programs: $(tools)
+ifeq ($B,build/opt)
 	@mkdir -p bin
 	@for t in $(notdir $(tools)); do ln -sf ../$B/$$t bin/$$t; done
+endif
 
-deps: deps-build deps-check deps-demo
+deps:
+	@for what in build check demo; do CC='$(CC)' sh tests/deps.sh $$what || exit 1; done
 
 deps-build deps-check deps-demo: deps-%:
 	@CC='$(CC)' sh tests/deps.sh $*
@@ -72,7 +78,7 @@ $B/%.o: %.c
 
 # Tests: a program for each t_MODULE.c, then the tools in real pipes.
 check: deps-check
-	@$(MAKE) --no-print-directory B=$B run-tests
+	+@$(again) B=$B run-tests
 
 .PHONY: run-tests
 run-tests: $(units) $(tools) $(fuzzers)
@@ -94,7 +100,7 @@ $(fuzzers): $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/replay.o $B/libmpq.a
 # libFuzzer: every target for FUZZ_SECONDS, new inputs beside the build.
 FUZZ_SECONDS ?= 60
 fuzz:
-	@$(MAKE) --no-print-directory B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
+	+@$(again) B=build/fuzz CC=clang SAN=fuzzer-no-link,address,undefined \
 	    CFLAGS='-O1 -g -fno-sanitize-recover=all' run-fuzz
 
 .PHONY: run-fuzz
@@ -108,7 +114,8 @@ run-fuzz: $(patsubst %,$B/tests/%.o,$(patsubst tests/%.c,%,$(wildcard tests/fuzz
 	done
 
 # MODEL: nothing (the shipped model), smollm2 (fetched), or a GGUF file.
-demo: all deps-demo
+demo: deps-demo
+	+@$(again) B=$B programs
 	@sh examples/demo.sh $(MODEL)
 
 bench: all
