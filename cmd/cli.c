@@ -179,6 +179,8 @@ remember(const struct cli_opt *o, const char *value)
     if (o >= shared && o < shared + sizeof shared / sizeof *shared &&
         o != &shared[OPT_LAYERS] && o != &shared[OPT_SEED])
         return;
+    if (strcmp(o->name, "config") == 0) /* where it lies is not what it says */
+        return;
     mpq_buf_printf(&options_text, "%s%s%s", options_text.len ? " " : "",
                    o->letter ? "-" : "--", o->letter ? "" : o->name);
     if (o->letter)
@@ -293,7 +295,7 @@ print_help(void)
     printf("usage: %s [options] %s\n%s\n\n", tool->name, tool->operands, tool->summary);
     for (size_t i = 0; option(i); i++) {
         const struct cli_opt *o = option(i);
-        char left[64];
+        char left[96];
         if (!*o->name)
             continue;
         int n = o->letter
