@@ -31,9 +31,9 @@ static const struct cli_opt opts[] = {
     { 'm', "method", CLI_CHOICE, &method, 0, 0, method_words, "how to choose" },
     { 0, "risk", CLI_DOUBLE, &risk, 0, 100, "Z", "count Z standard errors as damage" },
     { 0, "split", CLI_CHOICE, &split, 0, 0, "auto|layer|tensor",
-      "what has one type: auto is layer, tensor under --size" },
+      "what has one type (auto: tensor under --size)" },
     { 0, "runtime", CLI_STR, &runtime, 0, 0, "NAME",
-      "what loads the file: llama.cpp (default), vllm, native" },
+      "what loads it: llama.cpp (default), vllm, native" },
     { 0, "rules", CLI_STR, &rules_path, 0, 0, "FILE", "rules of another runtime" },
     { 0, "policy", CLI_STR, &policy_path, 0, 0, "FILE", "all of these, as YAML" },
     { 0, "pin", CLI_LIST, &pins, 0, 0, "NAME=TYPE", "a type that is given (or keep)" },
@@ -138,8 +138,6 @@ choose_budget(struct job *j, struct mpq_err *err)
         j->by_size = j->sweep.by_size;
         return rc;
     }
-    if (p->bits <= 0 && p->size == 0)
-        return mpq_fail(err, MPQ_EUSAGE, "no budget: -b BITS or --size BYTES");
     return 0;
 }
 
@@ -162,6 +160,15 @@ read_layout(struct job *j, struct mpq_err *err)
     return rc;
 }
 
+/* The input comes first: whoever names a file that is not there should hear that. */
+static int
+check_budget(const struct job *j, struct mpq_err *err)
+{
+    if (sweep || j->policy.bits > 0 || j->policy.size > 0)
+        return 0;
+    return mpq_fail(err, MPQ_EUSAGE, "no budget: -b BITS or --size BYTES");
+}
+
 static int
 open_job(struct job *j, const char *table, struct mpq_err *err)
 {
@@ -175,7 +182,8 @@ open_job(struct job *j, const char *table, struct mpq_err *err)
                              j->policy.runtime ? j->policy.runtime : "llama.cpp",
                              err) < 0)
         return -1;
-    if (mpq_tsv_read(&j->table, table, NULL, err) < 0 || read_layout(j, err) < 0 ||
+    if (mpq_tsv_read(&j->table, table, NULL, err) < 0 || check_budget(j, err) < 0 ||
+        read_layout(j, err) < 0 ||
         mpq_damage_read(&j->damage, j->table, &j->layout, err) < 0)
         return -1;
     return mpq_alloc_new(&j->alloc, &j->layout, &j->rules, &j->policy, &j->damage,
@@ -205,7 +213,8 @@ begin(const struct job *j, struct mpq_tsv_writer *w, struct mpq_out *out,
 
     if (mpq_tsv_begin(w, out, kind, info, err) < 0)
         return -1;
-    return mpq_layout_put(&j->layout, w, err);
+    return model_path ? mpq_layout_put(&j->layout, w, err)
+                      : mpq_layout_copy_meta(j->table, w, err);
 }
 
 static int
