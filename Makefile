@@ -18,6 +18,7 @@ CFLAGS  ?= -O3 -g
 PREFIX  ?= /usr/local
 PKGS    := openblas lapacke zlib yaml-0.1 jansson
 PKG_CONFIG ?= pkg-config
+Q       := $(if $(V),,@)# make V=1 shows the commands
 
 WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes \
          -Wmissing-prototypes -Wwrite-strings
@@ -59,22 +60,25 @@ deps-build deps-check deps-demo: deps-%:
 
 $B/libmpq.a: $(lib_obj)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 # What runtimes load (lib/rules), compiled in.
 $B/rules_data.c: lib/rules/embed.sh $(rules)
 	@mkdir -p $(@D)
-	sh lib/rules/embed.sh $(rules) >$@
+	$(Q)sh lib/rules/embed.sh $(rules) >$@
 
 $B/rules_data.o: $B/rules_data.c
-	$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
+	@echo '  CC  $<'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
 
 $(tools): $B/%: $B/cmd/%.o $B/cmd/cli.o $B/cmd/bar.o $B/libmpq.a
-	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo '  LD  $@'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $B/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
+	@echo '  CC  $<'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
 
 # Tests: a program for each t_MODULE.c, then the tools in real pipes.
 check: deps-check
@@ -86,7 +90,8 @@ run-tests: $(units) $(tools) $(fuzzers)
 
 $(units): $B/tests/%: $B/tests/unit/%.o $B/tests/unit/main.o $B/libmpq.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs check)
+	@echo '  LD  $@'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) $(shell $(PKG_CONFIG) --libs check)
 
 asan:
 	CK_FORK=no ASAN_OPTIONS=detect_leaks=1 $(MAKE) check B=build/asan \
@@ -95,7 +100,8 @@ asan:
 # Fuzz targets: with any compiler a program that replays files, with `make fuzz` libFuzzer.
 $(fuzzers): $B/fuzz/%: $B/tests/fuzz/%.o $B/tests/fuzz/replay.o $B/libmpq.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	@echo '  LD  $@'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 # libFuzzer: every target for FUZZ_SECONDS, new inputs beside the build.
 FUZZ_SECONDS ?= 60
