@@ -69,9 +69,12 @@ make(const char *text, const char *runtime, int by_size)
     return mpq_alloc_new(&alloc, &layout, &rules, &policy, &damage, by_size, &err);
 }
 
+/* The solution and its plan; those of the last call are freed. */
 static void
 solve(enum mpq_alloc_method method, uint64_t budget)
 {
+    free(result.pick);
+    mpq_plan_free(&plan);
     ck_assert_msg(mpq_alloc_solve(alloc, method, budget, 1, &result, &err) == 0, "%s",
                   err.text);
     ck_assert_int_eq(mpq_alloc_plan(alloc, &result, &plan, &err), 0);
@@ -248,9 +251,6 @@ START_TEST(tied_matrices_get_one_type_and_one_pin)
         ck_assert_str_eq(type_of("blk.1.attn_v"), "q5_0");
         snprintf(kept, sizeof kept, "%s", type_of("blk.0.ffn_up"));
         ck_assert_str_eq(type_of("blk.1.ffn_up"), kept);
-        free(result.pick);
-        result.pick = NULL;
-        mpq_plan_free(&plan);
     }
 }
 END_TEST
@@ -381,9 +381,6 @@ START_TEST(every_method_obeys_the_budget_and_the_bound)
         solve(m, budget);
         ck_assert_uint_eq(result.file_bytes, result.size);
         ck_assert_double_le(result.bound, result.damage);
-        free(result.pick);
-        result.pick = NULL;
-        mpq_plan_free(&plan);
     }
     ck_assert_int_eq(mpq_alloc_method_parse("magic", &m), -1);
 }
