@@ -1,6 +1,8 @@
 #include "quant/codec.h"
 
+#include "base/simd.h"
 #include "quant/block.h"
+#include "quant/search.h"
 
 #include <assert.h>
 
@@ -75,6 +77,33 @@ mpq_decode_row(struct mpq_type t, const void *src, float *dst, size_t cols)
     codec->decode(src, dst, cols / codec->block);
 }
 
+/* Is any of the row beyond 2^40? Sums of its squares might overflow. */
+MPQ_CLONES static int
+is_huge_row(const float *x, size_t n)
+{
+    float least, greatest;
+
+    mpq_range(x, n, &least, &greatest);
+    return least < -0x1p40f || greatest > 0x1p40f;
+}
+
+/* Block by block with what is beyond 2^40 made that: no block type reaches so far, so
+ * the codes are the same. */
+static void
+encode_huge(const struct mpq_codec *codec, const float *src, const float *importance,
+            unsigned char *dst, size_t n, enum mpq_effort effort)
+{
+    float block[256];
+
+    assert(codec->block <= 256);
+    for (; n; n--, src += codec->block, dst += codec->block_bytes) {
+        for (uint32_t i = 0; i < codec->block; i++)
+            block[i] = mpq_min(mpq_max(src[i], -0x1p40f), 0x1p40f);
+        codec->encode(block, importance, dst, 1, effort);
+        importance += importance ? codec->block : 0;
+    }
+}
+
 void
 mpq_encode_row(struct mpq_type t, const float *src, const float *importance, void *dst,
                size_t cols, enum mpq_effort effort)
@@ -87,5 +116,8 @@ mpq_encode_row(struct mpq_type t, const float *src, const float *importance, voi
         return;
     }
     assert(cols % codec->block == 0);
-    codec->encode(src, importance, dst, cols / codec->block, effort);
+    if (codec->block > 1 && is_huge_row(src, cols))
+        encode_huge(codec, src, importance, dst, cols / codec->block, effort);
+    else
+        codec->encode(src, importance, dst, cols / codec->block, effort);
 }

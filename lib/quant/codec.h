@@ -35,8 +35,9 @@ void mpq_encode_row(struct mpq_type t, const float *src, const float *importance
                     void *dst, size_t cols, enum mpq_effort effort);
 
 /* Mean squared error of the type on standard normal rows of 4,096 columns at the
- * default effort: what a score becomes a damage by. From a table in error.c, made by
- * the program named there; MPQ_INT by its own table over bits and group. */
+ * default effort: what a score becomes a damage by. From the tables in error.c, made by
+ * tests/bench/type_error.c; between the groups in them interpolated. NaN for a type
+ * without a codec. */
 double mpq_type_error(struct mpq_type t);
 
 #endif

@@ -149,14 +149,17 @@ asym_lines(struct mpq_lines *l, float top, float mean, float least, float greate
     }
 }
 
-/* What the format can store of a line: scale and zero in f16. */
+/* What the format can store of a line: scale and zero in f16. Where the scale is beyond
+ * f16 the line's middle stays in its place. */
 MPQ_INLINE void
-round_lines(struct mpq_lines *l)
+round_lines(struct mpq_lines *l, float top)
 {
     MPQ_EACH_LANE (c) {
         const float s = mpq_f16_scale(l->scale[c]);
+        const float beyond = l->scale[c] - mpq_f16_clamp(l->scale[c]);
+        const float offset = l->offset[c] + 0.5f * top * beyond;
         l->scale[c] = s;
-        l->offset[c] = -s * mpq_f16_round(-l->offset[c] / s);
+        l->offset[c] = -s * mpq_f16_round(-offset / s);
     }
 }
 
@@ -186,10 +189,11 @@ search_asym(const float *x, const float *w, size_t n, unsigned bits,
             const float lower = mpq_min(least, 0.0f), upper = mpq_max(greatest, 0.0f);
             l.scale[0] = (upper - lower) / top;
             l.scale[1] = (greatest - least) / top;
-            l.offset[0] = lower;
+            /* around 0 where f16 has no such scale */
+            l.offset[0] = l.scale[0] > MPQ_F16_MAX ? -0.5f * top * l.scale[0] : lower;
             l.offset[1] = least;
         }
-        round_lines(&l);
+        round_lines(&l, top);
         mpq_asym_try(top, x, w, n, &l, &sums);
         const int c = mpq_best_lane(sums.err);
         if (first == 0 || sums.err[c] < best_err) {
@@ -256,6 +260,17 @@ codes_intb(const float *x, size_t n, float scale, float zero, unsigned bits, int
         code[i] = (unsigned char)(int)mpq_nearest(x[i] * inverse + zero, 0.0f, top);
 }
 
+/* Nothing to search for beyond 2^40, where sums of squares would overflow: the range is
+ * far from what f16 can scale. */
+static int
+beyond_reach(const float *x, size_t n)
+{
+    float least, greatest;
+
+    mpq_range(x, n, &least, &greatest);
+    return least < -0x1p40f || greatest > 0x1p40f;
+}
+
 static void
 encode_group(struct mpq_type t, const float *x, const float *w, size_t n,
              enum mpq_effort effort, struct bits *out, float *scale, float *zero)
@@ -264,7 +279,10 @@ encode_group(struct mpq_type t, const float *x, const float *w, size_t n,
 
     w = mpq_useful(w, n);
     *zero = t.bits > 1 ? (float)(1u << (t.bits - 1)) : 0.0f;
-    if (!t.symmetric)
+    if (beyond_reach(x, n)) {
+        *scale = MPQ_F16_MAX;
+        *zero = t.symmetric ? *zero : 0.5f * (float)((1u << t.bits) - 1);
+    } else if (!t.symmetric)
         search_asym_intb(x, w, n, t.bits, &asym_plans[effort], scale, zero);
     else if (t.bits == 1) /* the mean distance from 0 is the best there is */
         *scale = mpq_f16_round(mean_distance(x, w, n, 0.0f));

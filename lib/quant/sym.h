@@ -107,6 +107,13 @@ mpq_sym_bounds(struct mpq_levels l, const float *x, size_t n, float *main, float
     *other = plus <= -minus ? minus : plus;
 }
 
+/* A scale as f16 has it; where 0 is no level a scale of 0 has its use. */
+MPQ_INLINE float
+mpq_sym_round(struct mpq_levels l, float scale)
+{
+    return l.iq4 ? mpq_f16_round(scale) : mpq_f16_scale(scale);
+}
+
 /* How a search goes about: 16 SETS of candidates from FROM to TO times the bounds, each
  * moved to its local optimum ROUNDS times, rounded and tried. QUICK: one set, of which
  * only the most promising is rounded and tried. No sets: plain rounding. */
@@ -160,14 +167,14 @@ MPQ_INLINE float
 mpq_sym_quick(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x,
               const float *w, size_t n, float main, float other)
 {
-    const float plain = mpq_f16_scale(main);
+    const float plain = mpq_sym_round(l, main);
     float scale[MPQ_LANES], gain[MPQ_LANES], loss[MPQ_LANES];
 
     mpq_sym_candidates(p, 0, main, other, scale);
     mpq_sym_fit(l, x, w, n, scale, gain);
     MPQ_EACH_LANE (c)
         loss[c] = 1.0f / gain[c]; /* gains are > 0, or infinity comes out */
-    const float found = mpq_f16_scale(scale[mpq_best_lane(loss)]);
+    const float found = mpq_sym_round(l, scale[mpq_best_lane(loss)]);
     return mpq_sym_error(l, x, w, n, found) < mpq_sym_error(l, x, w, n, plain) ? found
                                                                                : plain;
 }
@@ -183,7 +190,7 @@ mpq_sym_search(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x
     if (!(main != 0.0f))
         return 0.0f;
     if (p->sets == 0)
-        return mpq_f16_scale(main);
+        return mpq_sym_round(l, main);
     if (p->quick)
         return mpq_sym_quick(l, p, x, w, n, main, other);
     for (int set = 0; set < p->sets; set++) {
@@ -194,7 +201,7 @@ mpq_sym_search(struct mpq_levels l, const struct mpq_sym_plan *p, const float *x
             mpq_sym_fit(l, x, w, n, scale, gain);
         scale[0] = main; /* what plain rounding would take */
         MPQ_EACH_LANE (c)
-            scale[c] = mpq_f16_scale(scale[c]);
+            scale[c] = mpq_sym_round(l, scale[c]);
         mpq_sym_try(l, x, w, n, scale, &sums);
         const int c = mpq_best_lane(sums.err);
         if (set == 0 || sums.err[c] < best_err) {
