@@ -8,6 +8,7 @@
  */
 #include "base/buf.h"
 #include "method/nsds_own.h"
+#include "num/eig.h"
 #include "num/linalg.h"
 #include "num/stat.h"
 
@@ -103,23 +104,43 @@ heads_new(struct heads *h, const float *g, size_t rank, size_t d, struct mpq_err
         !h->rows || !h->u || !h->v || !h->sigma || !h->b || !h->tile)
         return out_of_memory(err);
     widen(h->gd, g, rd);
-    mpq_gemm_d(0, 1, rank, rank, d, h->gd, d, h->gd, d, h->l, rank);
+    mpq_gram_d(h->l, h->gd, rank, d);
     h->well = rank <= d && mpq_cholesky(h->l, rank) > WELL;
     return 0;
 }
 
-/* NV: moments of C's entries, a band of rows at a time. */
+/* The mean of C's entries: sums over F's rows times sums over G's. */
+static double
+product_mean(const struct heads *h)
+{
+    double mean = 0;
+
+    for (size_t l = 0; l < h->rank; l++) {
+        double f = 0, g = 0;
+        for (size_t j = 0; j < h->d; j++) {
+            f += (double)h->f[l * h->d + j];
+            g += (double)h->g[l * h->d + j];
+        }
+        mean += f * g;
+    }
+    return mean / ((double)h->d * (double)h->d);
+}
+
+/* NV: powers of C's entries less their mean, a band of rows at a time. */
 static double
 product_kurt(struct heads *h)
 {
-    struct mpq_moments m = { 0 };
+    const double mean = product_mean(h), n = (double)h->d * (double)h->d;
+    double p[3] = { 0 };
 
     for (size_t i = 0; i < h->d; i += h->tile_rows) {
-        const size_t n = h->d - i < h->tile_rows ? h->d - i : h->tile_rows;
-        mpq_gemm_f(1, 0, n, h->d, h->rank, h->f + i, h->d, h->g, h->d, h->tile, h->d);
-        mpq_moments_add(&m, h->tile, n * h->d);
+        const size_t rows = h->d - i < h->tile_rows ? h->d - i : h->tile_rows;
+        mpq_gemm_f(1, 0, rows, h->d, h->rank, h->f + i, h->d, h->g, h->d, h->tile,
+                   h->d);
+        mpq_power_sums(h->tile, rows * h->d, mean, p);
     }
-    return mpq_moments_kurt(&m);
+    const double square = p[0] / n * (p[0] / n);
+    return (square > 0 ? p[2] / n / square : 0) - 3;
 }
 
 /* rows[k][d] = coef^T m for coef[rank][k], m[rank][d]; as floats into OUT. */
@@ -130,23 +151,56 @@ to_rows(struct heads *h, const double *coef, const double *m, float *out)
     narrow(out, h->rows, h->k * h->d);
 }
 
+/* The kept eigenpairs of S (taken over): energy, k, sigma, and vectors as the columns
+ * of h->x [rank][k]. */
+static int
+kept_pairs(struct heads *h, double *s, struct mpq_err *err)
+{
+    const size_t n = h->rank;
+    struct mpq_eig *e = NULL;
+    int rc = -1;
+
+    if (mpq_eig_new(&e, s, n, 1, err) < 0)
+        return -1;
+    memcpy(h->energy, mpq_eig_values(e), n * sizeof *h->energy);
+    const size_t k = h->k = mpq_nsds_keep(h->energy, n);
+    float *y = mpq_array(k, n * sizeof *y);
+    float *scratch = mpq_array(mpq_eig_scratch(e, k), sizeof *scratch);
+    if (!y || !scratch) {
+        out_of_memory(err);
+        goto out;
+    }
+    if (mpq_eig_prepare(e, 0, k, err) < 0 || mpq_eig_coords(e, 0, k, y, err) < 0)
+        goto out;
+    mpq_eig_rotate(e, y, k, scratch);
+    for (size_t i = 0; i < k; i++) {
+        h->sigma[i] = sqrt(mpq_relu(h->energy[i]));
+        for (size_t j = 0; j < n; j++)
+            h->x[j * k + i] = (double)y[i * n + j];
+    }
+    rc = 0;
+out:
+    free(y);
+    free(scratch);
+    mpq_eig_free(e);
+    return rc;
+}
+
 /* sigma, u and, if WANT_V, v by way of S. */
 static int
 by_gram(struct heads *h, int want_v, struct mpq_err *err)
 {
     const size_t n = h->rank;
+    double *s = mpq_array(n, n * sizeof *s);
 
-    mpq_gemm_d(0, 1, n, n, h->d, h->fd, h->d, h->fd, h->d, h->x, n);
+    if (!s)
+        return out_of_memory(err);
+    mpq_gram_d(h->x, h->fd, n, h->d);
     mpq_gemm_d(0, 0, n, n, n, h->x, n, h->l, n, h->lx, n);
-    mpq_gemm_d(1, 0, n, n, n, h->l, n, h->lx, n, h->s, n);
-    if (mpq_eig_small(h->s, n, h->energy, err) < 0)
+    mpq_gemm_d(1, 0, n, n, n, h->l, n, h->lx, n, s, n);
+    if (kept_pairs(h, s, err) < 0)
         return -1;
-    const size_t k = h->k = mpq_nsds_keep(h->energy, n);
-    for (size_t i = 0; i < k; i++) {
-        h->sigma[i] = sqrt(mpq_relu(h->energy[i]));
-        for (size_t j = 0; j < n; j++)
-            h->x[j * k + i] = h->s[i * n + j]; /* vectors as columns [rank][k] */
-    }
+    const size_t k = h->k;
     mpq_gemm_d(0, 0, n, k, n, h->l, n, h->x, k, h->lx, k);
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < k; i++)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    PANEL = 48,   /* reflectors applied at once */
+    PANEL = 32,   /* reflectors applied at once */
     CHUNK = 1024, /* vectors at a time ... */
     SMALL = 1024, /* ... for orders above this */
 };
@@ -80,8 +80,9 @@ scale_down(struct mpq_eig *x)
     }
 }
 
+/* Eigenvalues, ascending, whatever their gaps. */
 static int
-find_values(struct mpq_eig *x, struct mpq_err *err)
+surely_values(struct mpq_eig *x, struct mpq_err *err)
 {
     const size_t n = x->n;
     double *e = mpq_array(n, sizeof *e);
@@ -92,8 +93,16 @@ find_values(struct mpq_eig *x, struct mpq_err *err)
     memcpy(x->unit, x->d, n * sizeof *x->unit);
     int info = LAPACKE_dsterf_work((int)n, x->unit, e);
     free(e);
-    if (info)
-        return lapack_failed(err, "eigenvalues", n, info);
+    return info ? lapack_failed(err, "eigenvalues", n, info) : 0;
+}
+
+static int
+find_values(struct mpq_eig *x, struct mpq_err *err)
+{
+    const size_t n = x->n;
+
+    if (mpq_tridiag_values(n, x->d, x->e, x->unit) < 0 && surely_values(x, err) < 0)
+        return -1;
     for (size_t i = 0; i < n / 2; i++) {
         const double t = x->unit[i];
         x->unit[i] = x->unit[n - 1 - i];
@@ -110,17 +119,30 @@ find_values(struct mpq_eig *x, struct mpq_err *err)
  * the zeros and ones, so that panels of them are plain matrices.
  */
 MPQ_CLONES static void
-pack_reflectors(struct mpq_eig *x)
+pack_row(const double *restrict from, float *restrict to, size_t n)
+{
+    for (size_t j = 0; j < n; j++)
+        to[j] = (float)from[j];
+}
+
+static int
+pack_reflectors(struct mpq_eig *x, struct mpq_err *err)
 {
     const size_t n = x->n;
+    float *row = mpq_array(n, sizeof *row);
 
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++) {
-            double t; /* the same memory under two types: through memcpy */
-            memcpy(&t, (char *)x->a + (i * n + j) * sizeof t, sizeof t);
-            const float f = j <= i ? 0 : j == i + 1 ? 1 : (float)t;
-            memcpy((char *)x->a + (i * n + j) * sizeof f, &f, sizeof f);
-        }
+    if (!row)
+        return out_of_memory(err, n);
+    for (size_t i = 0; i < n;
+         i++) { /* a row never overtakes what is still to be read */
+        pack_row(x->a + i * n, row, n);
+        memset(row, 0, (i + 1) * sizeof *row);
+        if (i + 1 < n)
+            row[i + 1] = 1;
+        memcpy((char *)x->a + i * n * sizeof *row, row, n * sizeof *row);
+    }
+    free(row);
+    return 0;
 }
 
 /* Gives the second half of A back. */
@@ -196,7 +218,8 @@ mpq_eig_new(struct mpq_eig **out, double *a, size_t n, int vectors, struct mpq_e
     if (find_values(x, err) < 0)
         goto out;
     if (vectors) {
-        pack_reflectors(x);
+        if (pack_reflectors(x, err) < 0)
+            goto out;
         shrink(x);
         x->scratch = mpq_array(mpq_tridiag_scratch(n), sizeof *x->scratch);
         if (!x->scratch) {

@@ -134,6 +134,16 @@ mpq_gemm_d(int trans_a, int trans_b, size_t m, size_t n, size_t k, const double 
                 (int)lda, b, (int)ldb, 0, c, (int)ldc);
 }
 
+void
+mpq_gram_d(double *g, const double *a, size_t m, size_t k)
+{
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)m, (int)k, 1, a, (int)k,
+                0, g, (int)m);
+    for (size_t i = 1; i < m; i++)
+        for (size_t j = 0; j < i; j++)
+            g[i * m + j] = g[j * m + i];
+}
+
 int
 mpq_svd(double *a, size_t m, size_t n, double *s, double *u, double *vt,
         struct mpq_err *err)
@@ -192,25 +202,4 @@ mpq_solve_lt(const double *l, size_t n, double *x, size_t m)
 {
     cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasTrans, CblasNonUnit, (int)n,
                 (int)m, 1, l, (int)n, x, (int)m);
-}
-
-int
-mpq_eig_small(double *a, size_t n, double *w, struct mpq_err *err)
-{
-    int info = LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', 'L', (int)n, a, (int)n, w);
-
-    if (info)
-        return mpq_fail(err, info < -1000 ? MPQ_ENOMEM : MPQ_EDATA,
-                        "eigenvalues of order %zu: LAPACK returned %d", n, info);
-    for (size_t i = 0; i < n / 2; i++) { /* LAPACK has them ascending */
-        double t = w[i], *p = a + i * n, *q = a + (n - 1 - i) * n;
-        w[i] = w[n - 1 - i];
-        w[n - 1 - i] = t;
-        for (size_t j = 0; j < n; j++) {
-            t = p[j];
-            p[j] = q[j];
-            q[j] = t;
-        }
-    }
-    return 0;
 }

@@ -37,6 +37,9 @@ void mpq_gemm_f(int trans_a, int trans_b, size_t m, size_t n, size_t k, const fl
 void mpq_gemm_d(int trans_a, int trans_b, size_t m, size_t n, size_t k, const double *a,
                 size_t lda, const double *b, size_t ldb, double *c, size_t ldc);
 
+/* g[m][m] = a a^T for a[m][k], both triangles. */
+void mpq_gram_d(double *g, const double *a, size_t m, size_t k);
+
 /* Singular values of a[m][n] (row length n; destroyed) with their vectors, r = min(m,
  * n): s[r] descending, u[m][r], vt[r][n]. -1 when LAPACK gives up or memory ends. */
 MPQ_MUST_CHECK int mpq_svd(double *a, size_t m, size_t n, double *s, double *u,
@@ -50,8 +53,5 @@ mpq_qr(double *a, size_t m, size_t n, double *r, struct mpq_err *err);
 double mpq_cholesky(double *a, size_t n);
 /* x[n][m] = L^-T x for L from mpq_cholesky. */
 void mpq_solve_lt(const double *l, size_t n, double *x, size_t m);
-/* Eigenvalues w[n], descending, and vectors as the rows of a[n][n] (symmetric, both
- * triangles, destroyed). For small n; see num/eig.h for large ones. */
-MPQ_MUST_CHECK int mpq_eig_small(double *a, size_t n, double *w, struct mpq_err *err);
 
 #endif

@@ -168,6 +168,23 @@ mpq_moments_merge(struct mpq_moments *m, const struct mpq_moments *b)
     m->max = b->max > m->max ? b->max : m->max;
 }
 
+void
+mpq_power_sums(const float *x, size_t n, double mean, double out[3])
+{
+    const size_t whole = n - n % 16;
+    double p[3];
+
+    block_powers(x, whole, mean, p);
+    for (size_t i = whole; i < n; i++) {
+        const double d = (double)x[i] - mean, dd = d * d;
+        p[0] += dd;
+        p[1] += dd * d;
+        p[2] += dd * dd;
+    }
+    for (int i = 0; i < 3; i++)
+        out[i] += p[i];
+}
+
 double
 mpq_moments_var(const struct mpq_moments *m)
 {

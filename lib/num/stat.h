@@ -29,6 +29,9 @@ double mpq_moments_skew(const struct mpq_moments *m);
 double mpq_moments_kurt(const struct mpq_moments *m); /* m4 / m2^2 - 3 */
 /* Excess kurtosis of x[n]. */
 double mpq_kurt(const float *x, size_t n);
+/* Adds to out[3] the sums of the second to fourth powers of x[n] - mean, where the mean
+ * is known beforehand: one pass. */
+void mpq_power_sums(const float *x, size_t n, double mean, double out[3]);
 
 /* Widths of the symmetric rounding that is tried: +-(2^(bits-1) - 1) steps, the largest
  * magnitude of the tensor on the last one. */

@@ -1,18 +1,22 @@
 #include "num/tridiag.h"
 
 #include "base/simd.h"
+#include "num/lanes.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-enum { L = MPQ_TRIDIAG_LANES, MAX_STEPS = 4 };
+enum { L = MPQ_TRIDIAG_LANES, V = L / 8, MAX_STEPS = 4 };
 
 /* A pivot that is nearly 0 is moved this far off it: with a norm of 1, nothing. */
 static const double TINY = 1e-150;
 static const double GOOD = 1e-13; /* residual at which refining ends */
 
-typedef double lanes[L];
+/* L doubles; in memory that is only aligned for one. */
+struct lanes {
+    v8d v[V];
+};
 
 size_t
 mpq_tridiag_scratch(size_t n)
@@ -25,20 +29,21 @@ mpq_tridiag_scratch(size_t n)
  * e[i-1]^2 / d+[i-1]. Keeps d+ and -e[i] / d+[i], the step from z[i+1] to z[i].
  */
 MPQ_CLONES static void
-factor_down(size_t n, const double *d, const double *e, const double *lambda,
-            lanes *restrict pivot, lanes *restrict step)
+factor_down(size_t n, const double *d, const double *e, const struct lanes *lambda,
+            struct lanes *restrict pivot, struct lanes *restrict step)
 {
-    double off[L] = { 0 }; /* e[i-1]^2 / d+[i-1] */
+    const v8d tiny = V8_ALL(TINY);
+    v8d off[V] = { 0 }; /* e[i-1]^2 / d+[i-1] */
 
     for (size_t i = 0; i < n; i++) {
-        const double di = d[i], ei = i + 1 < n ? e[i] : 0;
-        for (int l = 0; l < L; l++) {
-            double p = (di - lambda[l]) - off[l];
-            p = fabs(p) < TINY ? -TINY : p;
-            const double s = ei / p;
-            pivot[i][l] = p;
-            step[i][l] = -s;
-            off[l] = ei * s;
+        const double ei = i + 1 < n ? e[i] : 0;
+        for (int h = 0; h < V; h++) {
+            v8d p = (d[i] - lambda->v[h]) - off[h];
+            p = V8_SELECT(V8_ABS(p) < tiny, -tiny, p);
+            const v8d s = ei / p;
+            pivot[i].v[h] = p;
+            step[i].v[h] = -s;
+            off[h] = ei * s;
         }
     }
 }
@@ -49,100 +54,105 @@ factor_down(size_t n, const double *d, const double *e, const double *lambda,
  * -e[i-1] / d-[i], the step from z[i-1] to z[i], and per lane the best i and gamma.
  */
 MPQ_CLONES static void
-factor_up(size_t n, const double *d, const double *e, const double *lambda,
-          lanes *restrict pivot, lanes *restrict step, double *restrict gamma,
-          double *restrict at)
+factor_up(size_t n, const double *d, const double *e, const struct lanes *lambda,
+          const struct lanes *restrict pivot, struct lanes *restrict step,
+          struct lanes *restrict gamma, struct lanes *restrict at)
 {
-    double off[L] = { 0 };
-    double best[L], where[L];
+    const v8d tiny = V8_ALL(TINY);
+    v8d off[V] = { 0 }, best[V], where[V] = { 0 };
 
-    for (int l = 0; l < L; l++) {
-        best[l] = DBL_MAX;
-        where[l] = 0;
-    }
+    for (int h = 0; h < V; h++)
+        best[h] = V8_ALL(DBL_MAX);
     for (size_t i = n; i-- > 0;) {
-        const double di = d[i], ei = i > 0 ? e[i - 1] : 0, here = (double)i;
-        for (int l = 0; l < L; l++) {
-            const double g = pivot[i][l] - off[l];
-            const int less = fabs(g) < fabs(best[l]);
-            best[l] = less ? g : best[l];
-            where[l] = less ? here : where[l];
-            double p = (di - lambda[l]) - off[l];
-            p = fabs(p) < TINY ? -TINY : p;
-            const double s = ei / p;
-            step[i][l] = -s;
-            off[l] = ei * s;
+        const double ei = i > 0 ? e[i - 1] : 0;
+        const v8d here = V8_ALL((double)i);
+        for (int h = 0; h < V; h++) {
+            const v8d g = pivot[i].v[h] - off[h];
+            const v8l less = V8_ABS(g) < V8_ABS(best[h]);
+            best[h] = V8_SELECT(less, g, best[h]);
+            where[h] = V8_SELECT(less, here, where[h]);
+            v8d p = (d[i] - lambda->v[h]) - off[h];
+            p = V8_SELECT(V8_ABS(p) < tiny, -tiny, p);
+            const v8d s = ei / p;
+            step[i].v[h] = -s;
+            off[h] = ei * s;
         }
     }
-    for (int l = 0; l < L; l++) {
-        gamma[l] = best[l];
-        at[l] = where[l];
+    for (int h = 0; h < V; h++) {
+        gamma->v[h] = best[h];
+        at->v[h] = where[h];
     }
 }
 
 /* z[at] = 1, outward from there by the steps; into z, with the squared norms. What has
  * faded to 1e-150 is 0: products of denormals are slow. */
 MPQ_CLONES static void
-solve(size_t n, const lanes *down, const lanes *up, const double *at, lanes *restrict z,
-      double *restrict norm2)
+solve(size_t n, const struct lanes *down, const struct lanes *up,
+      const struct lanes *at, struct lanes *restrict z, struct lanes *restrict norm2)
 {
-    double cur[L] = { 0 }, sum[L] = { 0 };
+    const v8d tiny = V8_ALL(TINY), zero = { 0 }, one = V8_ALL(1);
+    v8d cur[V] = { 0 }, sum[V] = { 0 };
 
     for (size_t i = n; i-- > 0;) { /* from the twist toward 0 */
-        const double here = (double)i;
-        for (int l = 0; l < L; l++) {
-            double v = down[i][l] * cur[l];
-            v = fabs(v) < TINY ? 0 : v;
-            v = here == at[l] ? 1 : v;
-            cur[l] = v;
-            z[i][l] = v;
-            sum[l] += v * v;
+        const v8d here = V8_ALL((double)i);
+        for (int h = 0; h < V; h++) {
+            v8d x = down[i].v[h] * cur[h];
+            x = V8_SELECT(V8_ABS(x) < tiny, zero, x);
+            x = V8_SELECT(here == at->v[h], one, x);
+            cur[h] = x;
+            z[i].v[h] = x;
+            sum[h] += x * x;
         }
     }
-    for (int l = 0; l < L; l++)
-        cur[l] = 0;
+    for (int h = 0; h < V; h++)
+        cur[h] = zero;
     for (size_t i = 0; i < n; i++) { /* and toward n */
-        const double here = (double)i;
-        for (int l = 0; l < L; l++) {
-            double v = up[i][l] * cur[l];
-            v = fabs(v) < TINY ? 0 : v;
-            v = here > at[l] ? v : 0;
-            sum[l] += v * v;
-            z[i][l] += v;
-            cur[l] = here == at[l] ? 1 : v;
+        const v8d here = V8_ALL((double)i);
+        for (int h = 0; h < V; h++) {
+            v8d x = up[i].v[h] * cur[h];
+            x = V8_SELECT(V8_ABS(x) < tiny, zero, x);
+            x = V8_SELECT(here > at->v[h], x, zero);
+            sum[h] += x * x;
+            z[i].v[h] += x;
+            cur[h] = V8_SELECT(here == at->v[h], one, x);
         }
     }
-    for (int l = 0; l < L; l++)
-        norm2[l] = sum[l];
+    for (int h = 0; h < V; h++)
+        norm2->v[h] = sum[h];
 }
 
-/* y[m][n] from z[n][L], to unit length. */
+/* y[m][n] from z[n][L], to unit length: 16 rows of z at a time, so that both the read
+ * and the written lines stay in the cache. */
 MPQ_CLONES static void
-store(size_t n, const lanes *z, const double *norm2, size_t m, float *y)
+store(size_t n, const double *z, const double *norm2, size_t m, float *y)
 {
-    double scale[L];
-
-    for (int l = 0; l < L; l++)
-        scale[l] = 1 / sqrt(norm2[l]);
-    for (size_t l = 0; l < m; l++)
-        for (size_t i = 0; i < n; i++)
-            y[l * n + i] = (float)(z[i][l] * scale[l]);
+    for (size_t i = 0; i < n; i += 16) {
+        const size_t end = n - i < 16 ? n : i + 16;
+        for (size_t l = 0; l < m; l++) {
+            const double scale = 1 / sqrt(norm2[l]);
+            for (size_t r = i; r < end; r++)
+                y[l * n + r] = (float)(z[r * L + l] * scale);
+        }
+    }
 }
 
 double
 mpq_tridiag_vectors(size_t n, const double *d, const double *e, double *lambda,
                     size_t m, float *y, double *scratch)
 {
-    lanes *pivot = (lanes *)scratch, *down = pivot + n, *up = down + n, *z = up + n;
-    lanes lam, gamma, at, norm2;
-    double worst = 0;
+    struct lanes *pivot = (struct lanes *)scratch, *down = pivot + n, *up = down + n;
+    struct lanes *z = up + n, x, at_v, gamma_v, norm2_v;
+    double lam[L], gamma[L], norm2[L], worst;
 
     for (size_t l = 0; l < L; l++)
         lam[l] = lambda[l < m ? l : 0]; /* idle lanes repeat the first */
     for (int step = 0;; step++) {
-        factor_down(n, d, e, lam, pivot, down);
-        factor_up(n, d, e, lam, pivot, up, gamma, at);
-        solve(n, (const lanes *)down, (const lanes *)up, at, z, norm2);
+        memcpy(&x, lam, sizeof x);
+        factor_down(n, d, e, &x, pivot, down);
+        factor_up(n, d, e, &x, pivot, up, &gamma_v, &at_v);
+        solve(n, down, up, &at_v, z, &norm2_v);
+        memcpy(gamma, &gamma_v, sizeof gamma);
+        memcpy(norm2, &norm2_v, sizeof norm2);
         worst = 0;
         for (size_t l = 0; l < L; l++)
             worst = fmax(worst, fabs(gamma[l]) / sqrt(norm2[l]));
@@ -152,6 +162,6 @@ mpq_tridiag_vectors(size_t n, const double *d, const double *e, double *lambda,
             lam[l] += gamma[l] / norm2[l];
     }
     memcpy(lambda, lam, m * sizeof *lambda);
-    store(n, (const lanes *)z, norm2, m, y);
+    store(n, (const double *)z, norm2, m, y);
     return worst;
 }

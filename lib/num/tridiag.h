@@ -1,5 +1,5 @@
 /*
- * Eigenvectors of a symmetric tridiagonal matrix, one by one from their eigenvalues,
+ * Eigenvalues of a symmetric tridiagonal matrix, and eigenvectors one by one from them,
  * by twisted factorizations (Dhillon and Parlett 2004, "Orthogonal eigenvectors and
  * relative gaps"): O(n) each, so that any part of them can be had at any time, and
  * many at once in the lanes of vector registers. Vectors of eigenvalues closer than
@@ -11,6 +11,11 @@
 #include <stddef.h>
 
 enum { MPQ_TRIDIAG_LANES = 16 };
+
+/* All eigenvalues, ascending, into value[n], to some 1e-15 of the norm, which is about
+ * 1. -1 when some lie too close together for that (or memory ended): the caller takes
+ * another method then. */
+int mpq_tridiag_values(size_t n, const double *d, const double *e, double *value);
 
 /* Doubles of scratch memory for order n. */
 size_t mpq_tridiag_scratch(size_t n);
