@@ -135,6 +135,12 @@ awk -F '\t' 'BEGIN { OFS = "\t" } /^##/ { print; next } { print "x" NR, $3, $2, 
 run 0 mpq-alloc -q -b 3.5 moved.tsv; cp out b
 same plan.tsv b
 
+# tables of parts, one after the other, are the whole
+part() { echo "##mpq scores 1 tool=x"; cat tiny.shape; echo "#unit	score	params"; sed -n "$1" rows; echo "##end $2"; }
+grep -v '^#' tiny.tsv >rows
+{ part 1,2p 2; part '3,$p' $(($(wc -l <rows) - 2)); } >parts.tsv
+run 0 mpq-alloc -q -b 3.5 parts.tsv; same plan.tsv out
+
 # forms
 run 0 mpq-alloc -q -b 3.5 -f llama --rest q6_k tiny.tsv; cp out lines
 prints '^blk\.0\.attn_q\.weight$='; prints "#--token-embedding-type=q6_k"
