@@ -271,23 +271,32 @@ beyond_reach(const float *x, size_t n)
     return least < -0x1p40f || greatest > 0x1p40f;
 }
 
+/* Scale and zero of a group. */
+static void
+search_group(struct mpq_type t, const float *x, const float *w, size_t n,
+             enum mpq_effort effort, float *scale, float *zero)
+{
+    *zero = t.bits > 1 ? (float)(1u << (t.bits - 1)) : 0.0f;
+    if (beyond_reach(x, n)) {
+        *scale = MPQ_F16_MAX;
+        if (!t.symmetric)
+            *zero = 0.5f * (float)((1u << t.bits) - 1);
+    } else if (!t.symmetric) {
+        search_asym_intb(x, w, n, t.bits, &asym_plans[effort], scale, zero);
+    } else if (t.bits > 1) {
+        *scale = search_sym_intb(x, w, n, t.bits, &sym_plans[effort]);
+    } else { /* the mean distance from 0 is the best there is */
+        *scale = mpq_f16_round(mean_distance(x, w, n, 0.0f));
+    }
+}
+
 static void
 encode_group(struct mpq_type t, const float *x, const float *w, size_t n,
              enum mpq_effort effort, struct bits *out, float *scale, float *zero)
 {
     unsigned char code[256];
 
-    w = mpq_useful(w, n);
-    *zero = t.bits > 1 ? (float)(1u << (t.bits - 1)) : 0.0f;
-    if (beyond_reach(x, n)) {
-        *scale = MPQ_F16_MAX;
-        *zero = t.symmetric ? *zero : 0.5f * (float)((1u << t.bits) - 1);
-    } else if (!t.symmetric)
-        search_asym_intb(x, w, n, t.bits, &asym_plans[effort], scale, zero);
-    else if (t.bits == 1) /* the mean distance from 0 is the best there is */
-        *scale = mpq_f16_round(mean_distance(x, w, n, 0.0f));
-    else
-        *scale = search_sym_intb(x, w, n, t.bits, &sym_plans[effort]);
+    search_group(t, x, mpq_useful(w, n), n, effort, scale, zero);
     for (size_t i = 0; i < n; i += sizeof code) {
         const size_t left = n - i < sizeof code ? n - i : sizeof code;
         codes_intb(x + i, left, *scale, *zero, t.bits, t.symmetric && t.bits == 1,
