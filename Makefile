@@ -124,8 +124,14 @@ demo: deps-demo
 	+@$(again) B=$B programs
 	@sh examples/demo.sh $(MODEL)
 
-bench: all
+bench: deps-demo
+	+@$(again) B=$B programs $B/bench/rates
 	@sh tests/bench/run.sh $(PEER)
+
+$B/bench/%: $B/tests/bench/%.o $B/libmpq.a
+	@mkdir -p $(@D)
+	@echo '  LD  $@'
+	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 lint:
 	@sh tests/lint.sh

@@ -1,0 +1,60 @@
+#!/bin/sh
+# All measured figures, one after the other; README.md beside this file says what they
+# mean and what they were. Takes some minutes, with PEER (a folder with llama.cpp's
+# programs in bin/) about an hour. On a machine that does nothing else.
+#
+# usage: run.sh [PEER]        ONLY="nsds stats" for some of the parts
+#
+# Python with numpy and gguf is looked for in $PYTHON, then a folder build/venv is made.
+# SmolLM2 is fetched into build/models. Calibration text: $TEXT, by default that of
+# examples/tiny-model.
+set -eu
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$top"
+peer=${1:-}
+text=${TEXT:-examples/tiny-model/text.calib.txt}
+tiny=examples/tiny-model/tiny-model.gguf
+python=${PYTHON:-python3}
+if ! "$python" -c 'import numpy, gguf' 2>/dev/null; then
+    python=$top/build/venv/bin/python
+    [ -x "$python" ] || python3 -m venv build/venv
+    "$python" -c 'import numpy, gguf' 2>/dev/null ||
+        "$python" -m pip install -q --disable-pip-version-check numpy gguf
+fi
+smollm2=$(PYTHON=$python sh examples/fetch-model.sh build/models smollm2)
+PATH=$top/bin:$PATH
+export PATH
+
+part() { # part NAME TITLE: should it run?
+    case " ${ONLY:-$1} " in *" $1 "*) printf '\n== %s\n' "$2" ;; *) return 1 ;; esac
+}
+printf '%s threads' "$(getconf _NPROCESSORS_ONLN)"
+for f in avx2 avx512f; do
+    if grep -qw $f /proc/cpuinfo 2>/dev/null; then printf ', %s' $f; fi
+done
+echo
+
+if part nsds "NSDS of SmolLM2 beside numpy: plain, and in the same factored forms"; then
+    OPENBLAS_NUM_THREADS=$(getconf _NPROCESSORS_ONLN) \
+        "$python" tests/bench/nsds.py "$smollm2" --bin bin
+fi
+if part stats "mpq-stats without spectrum; memory of all of it"; then
+    sh tests/bench/stats.sh "$smollm2"
+fi
+if part knap "exact allocation: 1,000 units x 12 types"; then
+    sh tests/bench/knap.sh
+fi
+if part pack "mpq-pack: speed beside llama-quantize, memory"; then
+    sh tests/bench/pack.sh "$peer"
+fi
+if part encoder "encoders beside llama-quantize: squared error, KL divergence"; then
+    if [ -n "$peer" ]; then
+        for model in "$tiny" "$smollm2"; do
+            echo "$model"
+            "$python" tests/bench/encoder.py "$peer" "$model" "$text" --bin bin \
+                --chunks 40 --kl-chunks "${KL_CHUNKS:-20}"
+        done
+    else
+        echo "skipped: needs PEER=DIR, a folder with llama.cpp's programs in bin/"
+    fi
+fi
