@@ -20,7 +20,7 @@ static const struct cli_opt opts[] = {
     { 'm', "method", CLI_CHOICE, &method, 0, 0, "nsds|nv|se|mse|zd|ewq|kurtboost",
       "how to score" },
     { 0, "variant", CLI_CHOICE, &variant, 0, 0, "paper|official",
-      "nsds nv se: the paper's, or its authors' code's" },
+      "nsds nv se: the paper, or its authors' code" },
     { 0, "bits", CLI_U64, &bits, 2, 8, "2|3|4|8", "mse: width of the rounding" },
     { 0, "by", CLI_CHOICE, &by, 0, 0, "layer|tensor", "what a row is" },
     { 't', "types", CLI_STR, &type_list, 0, 0, "LIST",
