@@ -64,8 +64,11 @@ START_TEST(entries_are_what_encoding_normal_rows_gives)
                 ((double)row[i] - (double)back[i]) * ((double)row[i] - (double)back[i]);
     }
     const double error = sum / ((double)ROWS * COLS);
-    /* 98,304 numbers leave a standard error of 0.5% (0.7% at 1 bit) */
-    ck_assert_double_eq_tol(mpq_type_error(t) / error, 1.0, 0.03);
+    /* 98,304 numbers leave a standard error of 0.5% (0.7% at 1 bit). A row of 8 bits
+     * with one scale must reach to its largest element, whose square varies by some 14%
+     * from row to row: 3% over 24 rows. */
+    const int one_scale = t.id == MPQ_INT && t.bits == 8 && t.group == 0;
+    ck_assert_double_eq_tol(mpq_type_error(t) / error, 1.0, one_scale ? 0.12 : 0.03);
 }
 END_TEST
 
