@@ -18,6 +18,8 @@
 
 /* Condition of G G^T up to which rounding in it stays below some 1e-7. */
 static const double WELL = 1e-9;
+/* ... and up to which float will do for the vectors: within some 1e-6. */
+static const double EVEN = 1e-4;
 
 enum {
     TILE = 131072
@@ -27,7 +29,8 @@ struct heads {
     size_t rank, d, r; /* r = min(rank, d) */
     const float *g;    /* [rank][d], shared */
     double *gd, *l;    /* [rank][d], [rank][rank]: Cholesky factor of G G^T */
-    int well;          /* L can be used */
+    double condition;  /* reciprocal, of G G^T; 0: L cannot be used */
+    float *coef;       /* [rank][rank] */
     float *f;          /* [rank][d], of the head in hand */
     double *fd;
     double *s, *lx, *x; /* [rank][rank] */
@@ -56,6 +59,7 @@ heads_free(struct heads *h)
     free(h->sigma);
     free(h->b);
     free(h->tile);
+    free(h->coef);
 }
 
 static int
@@ -99,55 +103,43 @@ heads_new(struct heads *h, const float *g, size_t rank, size_t d, struct mpq_err
     h->v = mpq_array(rd, sizeof *h->v);
     h->sigma = mpq_array(rank, sizeof *h->sigma);
     h->b = mpq_array(rank, sizeof *h->b);
+    h->coef = mpq_array(rr, sizeof *h->coef);
     h->tile = mpq_array(h->tile_rows * d, sizeof *h->tile);
     if (!h->gd || !h->l || !h->f || !h->fd || !h->s || !h->lx || !h->x || !h->energy ||
-        !h->rows || !h->u || !h->v || !h->sigma || !h->b || !h->tile)
+        !h->rows || !h->u || !h->v || !h->sigma || !h->b || !h->coef || !h->tile)
         return out_of_memory(err);
     widen(h->gd, g, rd);
     mpq_gram_d(h->l, h->gd, rank, d);
-    h->well = rank <= d && mpq_cholesky(h->l, rank) > WELL;
+    h->condition = rank <= d ? mpq_cholesky(h->l, rank) : 0;
     return 0;
 }
 
-/* The mean of C's entries: sums over F's rows times sums over G's. */
-static double
-product_mean(const struct heads *h)
-{
-    double mean = 0;
-
-    for (size_t l = 0; l < h->rank; l++) {
-        double f = 0, g = 0;
-        for (size_t j = 0; j < h->d; j++) {
-            f += (double)h->f[l * h->d + j];
-            g += (double)h->g[l * h->d + j];
-        }
-        mean += f * g;
-    }
-    return mean / ((double)h->d * (double)h->d);
-}
-
-/* NV: powers of C's entries less their mean, a band of rows at a time. */
+/* NV: powers of C's entries, a band of rows at a time. */
 static double
 product_kurt(struct heads *h)
 {
-    const double mean = product_mean(h), n = (double)h->d * (double)h->d;
-    double p[3] = { 0 };
+    double sums[4] = { 0 };
 
     for (size_t i = 0; i < h->d; i += h->tile_rows) {
-        const size_t rows = h->d - i < h->tile_rows ? h->d - i : h->tile_rows;
-        mpq_gemm_f(1, 0, rows, h->d, h->rank, h->f + i, h->d, h->g, h->d, h->tile,
-                   h->d);
-        mpq_power_sums(h->tile, rows * h->d, mean, p);
+        const size_t n = h->d - i < h->tile_rows ? h->d - i : h->tile_rows;
+        mpq_gemm_f(1, 0, n, h->d, h->rank, h->f + i, h->d, h->g, h->d, h->tile, h->d);
+        mpq_power_sums(h->tile, n * h->d, sums);
     }
-    const double square = p[0] / n * (p[0] / n);
-    return (square > 0 ? p[2] / n / square : 0) - 3;
+    return mpq_power_kurt(sums, (double)h->d * (double)h->d);
 }
 
-/* rows[k][d] = coef^T m for coef[rank][k], m[rank][d]; as floats into OUT. */
+/* out[k][d] = coef^T m for coef[rank][k], m[rank][d], given in both widths: in float
+ * where G is well enough conditioned that little cancels. */
 static void
-to_rows(struct heads *h, const double *coef, const double *m, float *out)
+to_rows(struct heads *h, const double *coef, const double *md, const float *mf,
+        float *out)
 {
-    mpq_gemm_d(1, 0, h->k, h->d, h->rank, coef, h->k, m, h->d, h->rows, h->d);
+    if (h->condition > EVEN) {
+        narrow(h->coef, coef, h->rank * h->k);
+        mpq_gemm_f(1, 0, h->k, h->d, h->rank, h->coef, h->k, mf, h->d, out, h->d);
+        return;
+    }
+    mpq_gemm_d(1, 0, h->k, h->d, h->rank, coef, h->k, md, h->d, h->rows, h->d);
     narrow(out, h->rows, h->k * h->d);
 }
 
@@ -205,11 +197,11 @@ by_gram(struct heads *h, int want_v, struct mpq_err *err)
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < k; i++)
             h->lx[j * k + i] *= h->sigma[i] > 0 ? 1 / h->sigma[i] : 0;
-    to_rows(h, h->lx, h->fd, h->u);
+    to_rows(h, h->lx, h->fd, h->f, h->u);
     if (!want_v)
         return 0;
     mpq_solve_lt(h->l, n, h->x, k);
-    to_rows(h, h->x, h->gd, h->v);
+    to_rows(h, h->x, h->gd, h->g, h->v);
     return 0;
 }
 
@@ -308,7 +300,7 @@ decompose(struct heads *h, int want_v, struct mpq_err *err)
     int rc;
 
     widen(h->fd, h->f, h->rank * h->d);
-    if (h->well)
+    if (h->condition > WELL)
         rc = by_gram(h, want_v, err);
     else
         rc = h->rank <= h->d ? by_qr(h, err) : by_product(h, err);

@@ -2,12 +2,13 @@
  * The symmetric eigenproblem for large Gram matrices: all eigenvalues, and eigenvectors
  * in any number at a time, so that none has to wait in memory.
  *
- *   A = Q T Q^T (Householder, double), eigenvalues of T (double), vectors y of T
- *   (double, stored as float), x = Q y (float)
+ *   A = Q T Q^T (Householder, float or double), eigenvalues of T (double), vectors y of
+ *   T (double, stored as float), x = Q y (float)
  *
  * The reduction and T's eigenproblem are where rounding is magnified by close
- * eigenvalues: they are done in double. Rotating a finished unit vector is not: float
- * leaves it right to some 1e-6.
+ * eigenvalues. The latter is done in double, the reduction too, unless A is large and
+ * its norm not far above its mean eigenvalue (eig.c has the rule). Rotating a finished
+ * unit vector magnifies nothing: float leaves it right to some 1e-6.
  */
 #ifndef MPQ_NUM_EIG_H
 #define MPQ_NUM_EIG_H

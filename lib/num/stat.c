@@ -9,10 +9,13 @@
 #include <string.h>
 
 enum { BLOCK = 1024 };
+static const double FAR = 4; /* squared standard deviations */
 
 /* Eight doubles, or as many floats: GCC and clang lower these to what there is. */
 typedef double v8d __attribute__((vector_size(64)));
 typedef float v8f __attribute__((vector_size(32)));
+typedef float v16f __attribute__((vector_size(64)));
+typedef int32_t v16i __attribute__((vector_size(64)));
 
 static double
 sum8(const v8d *v)
@@ -66,23 +69,49 @@ block_powers(const float *x, size_t n, double mean, double out[3])
     out[2] = sum8(&a4);
 }
 
+/* Sums of the first to fourth powers of x - c, and the extremes, in one pass; n a
+ * multiple of 16. */
 MPQ_CLONES static void
-block_extremes(const float *x, size_t n, float *min, float *max)
+block_all(const float *x, size_t n, double c, double out[4], float *min, float *max)
 {
-    float lo[32], hi[32];
+    v8d a1 = { 0 }, a2 = { 0 }, a3 = { 0 }, a4 = { 0 };
+    v8d b1 = { 0 }, b2 = { 0 }, b3 = { 0 }, b4 = { 0 };
+    v16f lo, hi, f;
+    v8f h[2];
 
-    for (int j = 0; j < 32; j++)
-        lo[j] = hi[j] = x[j];
-    for (size_t i = 32; i < n; i += 32)
-        for (int j = 0; j < 32; j++) {
-            lo[j] = x[i + (size_t)j] < lo[j] ? x[i + (size_t)j] : lo[j];
-            hi[j] = x[i + (size_t)j] > hi[j] ? x[i + (size_t)j] : hi[j];
-        }
+    memcpy(&lo, x, sizeof lo);
+    hi = lo;
+    for (size_t i = 0; i < n; i += 16) {
+        memcpy(&f, x + i, sizeof f);
+        memcpy(h, x + i, sizeof h);
+        const v16i below = f<lo, above = f> hi;
+        lo = (v16f)((below & (v16i)f) | (~below & (v16i)lo));
+        hi = (v16f)((above & (v16i)f) | (~above & (v16i)hi));
+        const v8d a = __builtin_convertvector(h[0], v8d) - c;
+        const v8d b = __builtin_convertvector(h[1], v8d) - c;
+        const v8d aa = a * a, bb = b * b;
+        a1 += a;
+        b1 += b;
+        a2 += aa;
+        b2 += bb;
+        a3 += aa * a;
+        b3 += bb * b;
+        a4 += aa * aa;
+        b4 += bb * bb;
+    }
+    a1 += b1;
+    a2 += b2;
+    a3 += b3;
+    a4 += b4;
+    out[0] = sum8(&a1);
+    out[1] = sum8(&a2);
+    out[2] = sum8(&a3);
+    out[3] = sum8(&a4);
     *min = lo[0];
     *max = hi[0];
-    for (int j = 1; j < 32; j++) {
-        *min = lo[j] < *min ? lo[j] : *min;
-        *max = hi[j] > *max ? hi[j] : *max;
+    for (int l = 1; l < 16; l++) {
+        *min = lo[l] < *min ? lo[l] : *min;
+        *max = hi[l] > *max ? hi[l] : *max;
     }
 }
 
@@ -107,18 +136,29 @@ plain_block(struct mpq_moments *b, const float *x, size_t n)
     }
 }
 
+/* About the guess C of the mean, and once more about the mean itself where the guess
+ * was so far off that the powers would cancel. */
 static void
-vector_block(struct mpq_moments *b, const float *x, size_t n)
+vector_block(struct mpq_moments *b, const float *x, size_t n, double c)
 {
-    double p[3];
+    const double count = (double)n;
+    double p[4];
 
     b->n = n;
-    b->mean = block_sum(x, n) / (double)n;
+    block_all(x, n, c, p, &b->min, &b->max);
+    const double d = p[0] / count;
+    if (d * d <= FAR * (p[1] / count - d * d)) {
+        b->mean = c + d;
+        b->m2 = p[1] - count * d * d;
+        b->m3 = p[2] - 3 * d * p[1] + 2 * count * d * d * d;
+        b->m4 = p[3] - 4 * d * p[2] + 6 * d * d * p[1] - 3 * count * d * d * d * d;
+        return;
+    }
+    b->mean = block_sum(x, n) / count;
     block_powers(x, n, b->mean, p);
     b->m2 = p[0];
     b->m3 = p[1];
     b->m4 = p[2];
-    block_extremes(x, n, &b->min, &b->max);
 }
 
 void
@@ -130,7 +170,7 @@ mpq_moments_add(struct mpq_moments *m, const float *x, size_t n)
         size_t len = n < BLOCK ? n : BLOCK;
         if (len >= 32) {
             len -= len % 32;
-            vector_block(&b, x, len);
+            vector_block(&b, x, len, m->n ? m->mean : (double)x[0]);
         } else {
             plain_block(&b, x, len);
         }
@@ -168,21 +208,61 @@ mpq_moments_merge(struct mpq_moments *m, const struct mpq_moments *b)
     m->max = b->max > m->max ? b->max : m->max;
 }
 
+/* Sums of the first to fourth powers; n a multiple of 16. */
+MPQ_CLONES static void
+block_raw(const float *x, size_t n, double out[4])
+{
+    v8d a1 = { 0 }, a2 = { 0 }, a3 = { 0 }, a4 = { 0 };
+    v8d b1 = { 0 }, b2 = { 0 }, b3 = { 0 }, b4 = { 0 };
+    v8f f[2];
+
+    for (size_t i = 0; i < n; i += 16) {
+        memcpy(f, x + i, sizeof f);
+        const v8d a = __builtin_convertvector(f[0], v8d);
+        const v8d b = __builtin_convertvector(f[1], v8d);
+        const v8d aa = a * a, bb = b * b;
+        a1 += a;
+        b1 += b;
+        a2 += aa;
+        b2 += bb;
+        a3 += aa * a;
+        b3 += bb * b;
+        a4 += aa * aa;
+        b4 += bb * bb;
+    }
+    a1 += b1;
+    a2 += b2;
+    a3 += b3;
+    a4 += b4;
+    out[0] += sum8(&a1);
+    out[1] += sum8(&a2);
+    out[2] += sum8(&a3);
+    out[3] += sum8(&a4);
+}
+
 void
-mpq_power_sums(const float *x, size_t n, double mean, double out[3])
+mpq_power_sums(const float *x, size_t n, double sums[4])
 {
     const size_t whole = n - n % 16;
-    double p[3];
 
-    block_powers(x, whole, mean, p);
+    block_raw(x, whole, sums);
     for (size_t i = whole; i < n; i++) {
-        const double d = (double)x[i] - mean, dd = d * d;
-        p[0] += dd;
-        p[1] += dd * d;
-        p[2] += dd * dd;
+        const double d = (double)x[i], dd = d * d;
+        sums[0] += d;
+        sums[1] += dd;
+        sums[2] += dd * d;
+        sums[3] += dd * dd;
     }
-    for (int i = 0; i < 3; i++)
-        out[i] += p[i];
+}
+
+double
+mpq_power_kurt(const double sums[4], double n)
+{
+    const double m = sums[0] / n, m2 = sums[1] / n - m * m, square = m2 * m2;
+    const double m4 =
+        sums[3] / n - 4 * m * sums[2] / n + 6 * m * m * sums[1] / n - 3 * m * m * m * m;
+
+    return (square > 0 && m2 > 0 ? m4 / square : 0) - 3;
 }
 
 double

@@ -17,9 +17,9 @@ struct mpq_moments {
     float min, max;
 };
 
-/* Adds x[n], finite. Blocks of 1,024 values with their own mean are merged pairwise
- * (Pebay 2008, SAND2008-6212), so that nothing cancels; the same calls in the same
- * order give the same bits. */
+/* Adds x[n], finite (else m4 becomes NaN or infinite). Blocks of 1,024 values with
+ * their own mean are merged pairwise (Pebay 2008, SAND2008-6212), so that nothing
+ * cancels; the same calls in the same order give the same bits. */
 void mpq_moments_add(struct mpq_moments *m, const float *x, size_t n);
 /* Adds what B has seen. */
 void mpq_moments_merge(struct mpq_moments *m, const struct mpq_moments *b);
@@ -29,9 +29,11 @@ double mpq_moments_skew(const struct mpq_moments *m);
 double mpq_moments_kurt(const struct mpq_moments *m); /* m4 / m2^2 - 3 */
 /* Excess kurtosis of x[n]. */
 double mpq_kurt(const float *x, size_t n);
-/* Adds to out[3] the sums of the second to fourth powers of x[n] - mean, where the mean
- * is known beforehand: one pass. */
-void mpq_power_sums(const float *x, size_t n, double mean, double out[3]);
+/* Adds to sums[4] the sums of the first to fourth powers of x[n]: one pass, for values
+ * whose mean is not far above their spread. */
+void mpq_power_sums(const float *x, size_t n, double sums[4]);
+/* Excess kurtosis from such sums over N values. */
+double mpq_power_kurt(const double sums[4], double n);
 
 /* Widths of the symmetric rounding that is tried: +-(2^(bits-1) - 1) steps, the largest
  * magnitude of the tensor on the last one. */

@@ -87,6 +87,19 @@ for value in '\000\176' '\000\374'; do
     absent stats.tsv
 done
 
+# The same in floats, which are not decoded first: 1 2 3 and what is not finite.
+for value in '\000\000\300\177' '\000\000\200\377'; do
+    { printf '\140\000\000\000\000\000\000\000'
+      printf '%-96s' '{"model.layers.0.mlp.up_proj.weight":{"dtype":"F32","shape":[1,4],"data_offsets":[0,16]}}'
+      printf '\000\000\200\077\000\000\000\100\000\000\100\100'
+      printf "$value"; } >floats.safetensors
+    run 1 mpq-stats --only moments floats.safetensors; one_line; says "up_proj"
+    run 1 mpq-stats --only rtn floats.safetensors; one_line; says "up_proj"
+done
+{ head -c 116 floats.safetensors; printf '\000\000\040\101'; } >good.safetensors # and 10
+run 0 mpq-stats --only moments good.safetensors
+equal "4 4 12.5 1.0182337649086284 -0.76960000000000006 1 10 " "$(grep -v '^#' out | cut -f4 | tr '\n' ' ')"
+
 # Without a configuration the heads are unknown; plain statistics need none.
 cp "$one" lone.safetensors
 run 1 mpq-stats lone.safetensors; one_line; says "number of heads"

@@ -176,8 +176,9 @@ END_TEST
 #define LAYER(l, x)                                                                    \
     PLAIN(l, "attn_qkv")                                                               \
     PLAIN(l, "attn_output")                                                            \
-    TENSOR(l, "ffn_up.0", x) TENSOR(l, "ffn_up.1", x) TENSOR(l, "ffn_down", x)         \
-        NSDS(l, "qk", x) NSDS(l, "ov", x)
+    TENSOR(l, "ffn_up.0", x)                                                           \
+    TENSOR(l, "ffn_up.1", x) TENSOR(l, "ffn_down", x) NSDS(l, "qk", x)                 \
+        NSDS(l, "ov", x)
 
 START_TEST(a_model_without_gates_has_four_components)
 {

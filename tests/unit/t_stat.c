@@ -84,6 +84,23 @@ START_TEST(moments_do_not_cancel_far_from_zero)
 }
 END_TEST
 
+START_TEST(power_sums_give_the_same_kurtosis)
+{
+    enum { N = 5003 };
+    static float x[N];
+    double sums[4] = { 0 };
+
+    random_weights(x, N, 31);
+    for (int i = 0; i < N; i++)
+        x[i] += 0.3F; /* the mean three times the spread */
+    mpq_power_sums(x, 1000, sums);
+    mpq_power_sums(x + 1000, N - 1000, sums);
+    near(mpq_power_kurt(sums, N), mpq_kurt(x, N), 1e-10);
+    sums[0] = sums[1] = sums[2] = sums[3] = 0;
+    ck_assert_double_eq(mpq_power_kurt(sums, N), -3);
+}
+END_TEST
+
 START_TEST(merged_parts_give_the_whole)
 {
     enum { N = 7001 };
@@ -235,6 +252,7 @@ mpq_suite(void)
     tcase_add_test(tc, moments_of_four_values_are_those_by_hand);
     tcase_add_test(tc, all_statistics_agree_with_numpy);
     tcase_add_test(tc, moments_do_not_cancel_far_from_zero);
+    tcase_add_test(tc, power_sums_give_the_same_kurtosis);
     tcase_add_test(tc, merged_parts_give_the_whole);
     tcase_add_loop_test(tc, a_constant_has_no_spread, 0, 2);
     tcase_add_test(tc, empty_and_single_arrays_are_fine);
