@@ -167,18 +167,18 @@ START_TEST(kurtboost_by_tensor_compares_tensors_of_one_kind)
 }
 END_TEST
 
-#define NSDS(l, unit, x)                                                               \
-#l "\tblk." #l "." unit "\tnv\t" #x "\n" #l "\tblk." #l "." unit "\tse\t" #x       \
-       "\n" #l "\tblk." #l "." unit "\tse_official\t" #x "\n"
-#define TENSOR(l, unit, x) #l "\tblk." #l "." unit "\tn\t8\n" NSDS(l, unit, x)
-#define PLAIN(l, unit)     #l "\tblk." #l "." unit "\tn\t8\n"
+/* clang-format off */
+#define ROW(l, unit, stat, x) #l "\tblk." #l "." unit "\t" stat "\t" #x "\n"
+#define NSDS(l, unit, x) \
+    ROW(l, unit, "nv", x) ROW(l, unit, "se", x) ROW(l, unit, "se_official", x)
+#define PLAIN(l, unit) ROW(l, unit, "n", 8)
+#define TENSOR(l, unit, x) PLAIN(l, unit) NSDS(l, unit, x)
 /* Two experts as tensors of their own, no gate. */
-#define LAYER(l, x)                                                                    \
-    PLAIN(l, "attn_qkv")                                                               \
-    PLAIN(l, "attn_output")                                                            \
-    TENSOR(l, "ffn_up.0", x)                                                           \
-    TENSOR(l, "ffn_up.1", x) TENSOR(l, "ffn_down", x) NSDS(l, "qk", x)                 \
-        NSDS(l, "ov", x)
+#define LAYER(l, x)                                          \
+    PLAIN(l, "attn_qkv") PLAIN(l, "attn_output")             \
+    TENSOR(l, "ffn_up.0", x) TENSOR(l, "ffn_up.1", x)        \
+    TENSOR(l, "ffn_down", x) NSDS(l, "qk", x) NSDS(l, "ov", x)
+/* clang-format on */
 
 START_TEST(a_model_without_gates_has_four_components)
 {
