@@ -396,6 +396,7 @@ def unit_cases():
 def write_header(path, cases):
     with open(path, "w") as f:
         f.write("/* Made by tests/data/gen_nsds.py with numpy in double; not to be edited. */\n")
+        f.write("/* clang-format off */\n")
         f.write("#ifndef MPQ_TESTS_NSDS_EXPECT_H\n#define MPQ_TESTS_NSDS_EXPECT_H\n\n")
         for name, v in cases.items():
             f.write("#define WANT_%s \\\n    { %s }\n" % (

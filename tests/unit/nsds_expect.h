@@ -1,4 +1,5 @@
 /* Made by tests/data/gen_nsds.py with numpy in double; not to be edited. */
+/* clang-format off */
 #ifndef MPQ_TESTS_NSDS_EXPECT_H
 #define MPQ_TESTS_NSDS_EXPECT_H
 
