@@ -13,6 +13,41 @@ mask_controls(char *s)
             *s = '?';
 }
 
+static int
+is_inside_character(char c)
+{
+    return ((unsigned char)c & 0xc0) == 0x80;
+}
+
+/* FMT and CAUSE into err->text. What is too long (a path may be) loses some of its
+ * middle: the file stands at the beginning, the fault at the end. */
+MPQ_PRINTF(2, 0)
+static void
+set_text(struct mpq_err *err, const char *fmt, va_list ap, const char *cause)
+{
+    enum { SIZE = sizeof err->text, HEAD = SIZE / 4, GAP = 3 };
+    char whole[8192];
+    size_t head = HEAD;
+
+    vsnprintf(whole, sizeof whole, fmt, ap);
+    size_t len = strlen(whole);
+    snprintf(whole + len, sizeof whole - len, "%s", cause);
+    len += strlen(whole + len);
+    mask_controls(whole);
+    if (len < SIZE) {
+        memcpy(err->text, whole, len + 1);
+        return;
+    }
+    while (head && is_inside_character(whole[head]))
+        head--;
+    const char *tail = whole + len - (SIZE - 1 - HEAD - GAP);
+    while (is_inside_character(*tail))
+        tail++;
+    memcpy(err->text, whole, head);
+    memcpy(err->text + head, "...", GAP);
+    memcpy(err->text + head + GAP, tail, strlen(tail) + 1);
+}
+
 int
 mpq_fail(struct mpq_err *err, enum mpq_code code, const char *fmt, ...)
 {
@@ -22,26 +57,23 @@ mpq_fail(struct mpq_err *err, enum mpq_code code, const char *fmt, ...)
         return -1;
     err->code = (int)code;
     va_start(ap, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    set_text(err, fmt, ap, "");
     va_end(ap);
-    mask_controls(err->text);
     return -1;
 }
 
 int
 mpq_fail_errno(struct mpq_err *err, const char *fmt, ...)
 {
-    int saved = errno;
+    char cause[128];
     va_list ap;
 
     if (!err || err->code)
         return -1;
+    snprintf(cause, sizeof cause, ": %s", strerror(errno));
     err->code = MPQ_ESYS;
     va_start(ap, fmt);
-    vsnprintf(err->text, sizeof err->text, fmt, ap);
+    set_text(err, fmt, ap, cause);
     va_end(ap);
-    size_t len = strlen(err->text);
-    snprintf(err->text + len, sizeof err->text - len, ": %s", strerror(saved));
-    mask_controls(err->text);
     return -1;
 }

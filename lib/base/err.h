@@ -30,7 +30,8 @@ struct mpq_err {
 /*
  * Sets *err (which may be NULL) unless it already holds a failure: the first
  * cause is the one worth telling. Control bytes in the text become '?', since
- * names come from files. Returns -1, so that a caller may `return mpq_fail()`.
+ * names come from files; a text that is too long loses some of its middle. Returns -1,
+ * so that a caller may `return mpq_fail()`.
  */
 int mpq_fail(struct mpq_err *err, enum mpq_code code, const char *fmt, ...)
     MPQ_PRINTF(3, 4);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,14 +39,31 @@ mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
     return 0;
 }
 
+static const char *
+tmp_dir(void)
+{
+    const char *dir = getenv("TMPDIR");
+
+    return dir && *dir ? dir : "/tmp";
+}
+
+int
+mpq_tmp_write(int fd, const void *bytes, size_t n, const char *name,
+              struct mpq_err *err)
+{
+    struct mpq_err cause = { 0 };
+
+    if (mpq_write_all(fd, bytes, n, tmp_dir(), &cause) == 0)
+        return 0;
+    return mpq_fail(err, MPQ_ESYS, "%s: temporary file in %s", name, cause.text);
+}
+
 int
 mpq_tmp_open(struct mpq_err *err)
 {
-    const char *dir = getenv("TMPDIR");
+    const char *dir = tmp_dir();
     char path[PATH_MAX];
 
-    if (!dir || !*dir)
-        dir = "/tmp";
     int n = snprintf(path, sizeof path, "%s/mpq.XXXXXX", dir);
     if (n < 0 || (size_t)n >= sizeof path)
         return mpq_fail(err, MPQ_ESYS, "TMPDIR: path too long");
@@ -80,7 +98,7 @@ spool(int fd, const char *name, struct mpq_err *err)
         }
         if (n == 0)
             break;
-        if (mpq_write_all(tmp, chunk, (size_t)n, "temporary file", err) < 0)
+        if (mpq_tmp_write(tmp, chunk, (size_t)n, name, err) < 0)
             goto out;
     }
     rc = tmp;
@@ -183,8 +201,8 @@ struct mpq_out {
     int slot; /* in unfinished[], or -1 */
 };
 
-/* Names of unfinished files. An entry is set after its file exists and cleared before
- * the rename, so a handler never removes what is finished. */
+/* Names of unfinished files: set together with the file, no signal in between, and
+ * cleared once it has its own name or is gone. */
 static char *volatile unfinished[MAX_OUTPUTS];
 
 void
@@ -197,26 +215,50 @@ mpq_out_remove_all(void)
     }
 }
 
-static int
-open_file(struct mpq_out *o, const char *path, struct mpq_err *err)
+/* "PATH.XXXXXX"; of a long PATH the end of its last component makes room. */
+static char *
+template_beside(const char *path)
 {
-    size_t len = strlen(path) + sizeof ".XXXXXX";
+    static const char tail[] = ".XXXXXX";
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+    size_t n = strlen(path), most = (size_t)(base - path) + NAME_MAX + 1 - sizeof tail;
+    size_t room = n + sizeof tail;
+    char *tmp = malloc(room);
 
-    o->path = mpq_strdup(path);
-    o->tmp = malloc(len);
-    if (!o->path || !o->tmp)
-        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
-    snprintf(o->tmp, len, "%s.XXXXXX", path);
+    if (tmp)
+        snprintf(tmp, room, "%.*s%s", (int)(n < most ? n : most), path, tail);
+    return tmp;
+}
+
+/* Makes the file and notes it as unfinished; a signal waits until both are done. */
+static void
+make_file(struct mpq_out *o)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     o->fd = mkstemp(o->tmp);
-    if (o->fd < 0)
-        return mpq_fail_errno(err, "%s", path);
-    o->is_file = 1;
-    for (int i = 0; i < MAX_OUTPUTS && o->slot < 0; i++) {
+    o->is_file = o->fd >= 0;
+    for (int i = 0; i < MAX_OUTPUTS && o->slot < 0 && o->is_file; i++) {
         if (!unfinished[i]) {
             unfinished[i] = o->tmp;
             o->slot = i;
         }
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static int
+open_file(struct mpq_out *o, const char *path, struct mpq_err *err)
+{
+    o->path = mpq_strdup(path);
+    o->tmp = template_beside(path);
+    if (!o->path || !o->tmp)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    make_file(o);
+    if (o->fd < 0)
+        return mpq_fail_errno(err, "%s", path);
     /* mkstemp makes it 0600: give it what the user's umask says */
     mode_t mask = umask(0);
     umask(mask);
@@ -256,8 +298,11 @@ mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err)
     o->slot = -1;
     if (path && strcmp(path, "-") != 0) {
         o->fd = -1;
-        if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        int there = stat(path, &st) == 0;
+        if (there && !S_ISREG(st.st_mode))
             rc = open_special(o, path, err);
+        else if (!there && errno == ENAMETOOLONG) /* only its beginning would fit */
+            rc = mpq_fail_errno(err, "%s", path);
         else
             rc = open_file(o, path, err);
     }
@@ -327,13 +372,15 @@ mpq_out_map(struct mpq_out *o, struct mpq_map *map, struct mpq_err *err)
 {
     struct stat st;
     int fd = o->fd, rc = 0;
+    char self[32];
 
     *map = (struct mpq_map){ 0 };
     if (mpq_out_flush(o, err) < 0)
         return -1;
     /* standard output may be a regular file, but one open for writing only */
+    snprintf(self, sizeof self, "/proc/self/fd/%d", o->fd);
     if (!o->is_file)
-        fd = open("/proc/self/fd/1", O_RDONLY | O_CLOEXEC);
+        fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a fifo */
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
         (uintmax_t)st.st_size == o->size && o->size)
         rc = mpq_map_fd(map, fd, mpq_out_name(o), err) < 0 ? -1 : 1;

@@ -35,6 +35,10 @@ MPQ_MUST_CHECK int mpq_tmp_open(struct mpq_err *err);
 /* All N bytes or an error; restarts after signals. NAME is for messages. */
 MPQ_MUST_CHECK int mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
                                  struct mpq_err *err);
+/* The same to a temporary file: the message names NAME, what is kept there, and the
+ * folder. */
+MPQ_MUST_CHECK int mpq_tmp_write(int fd, const void *bytes, size_t n, const char *name,
+                                 struct mpq_err *err);
 
 struct mpq_out; /* an output under way: a file that is not there yet, or a pipe */
 

@@ -31,7 +31,7 @@ inflate_member(const unsigned char **in, const unsigned char *end, int fd,
                                            : "broken gzip data");
             goto out;
         }
-        if (mpq_write_all(fd, chunk, CHUNK - z.avail_out, "temporary file", err) < 0)
+        if (mpq_tmp_write(fd, chunk, CHUNK - z.avail_out, name, err) < 0)
             goto out;
     }
     *in = z.next_in;

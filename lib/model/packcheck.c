@@ -107,7 +107,7 @@ map_header(const struct mpq_packfile *f, struct mpq_map *map, struct mpq_err *er
 
     if (fd < 0)
         return -1;
-    if (mpq_write_all(fd, f->head.data, f->head.len, "temporary file", err) == 0) {
+    if (mpq_tmp_write(fd, f->head.data, f->head.len, "header", err) == 0) {
         if (ftruncate(fd, (off_t)f->size_bytes) < 0)
             mpq_fail_errno(err, "temporary file");
         else

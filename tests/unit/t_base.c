@@ -48,6 +48,29 @@ static const struct {
     { "0x10", -1, 0 },
 };
 
+START_TEST(a_long_message_keeps_its_file_and_its_cause)
+{
+    struct mpq_err err = { 0 };
+    char path[2000] = "folder/";
+
+    memset(path + 7, 'x', sizeof path - 8);
+    errno = ENOENT;
+    mpq_fail_errno(&err, "%s", path);
+    ck_assert_uint_eq(strlen(err.text), sizeof err.text - 1);
+    ck_assert_int_eq(strncmp(err.text, "folder/x", 8), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "x...x"));
+    ck_assert_ptr_nonnull(strstr(err.text, "x: No such file or directory"));
+    for (size_t i = 0; i + 1 < sizeof path; i++) /* never half a character */
+        path[i] = "\xe2\x82\xac"[i % 3];
+    err.code = 0;
+    mpq_fail(&err, MPQ_EDATA, "a%s: cause", path);
+    const char *gap = strstr(err.text, "...");
+    ck_assert_ptr_nonnull(gap);
+    ck_assert_int_eq((unsigned char)gap[-1], 0xac);
+    ck_assert_int_eq((unsigned char)gap[3], 0xe2);
+}
+END_TEST
+
 START_TEST(sizes_take_suffixes_and_nothing_else)
 {
     uint64_t v = 0;
@@ -164,6 +187,25 @@ START_TEST(output_appears_only_when_closed)
 }
 END_TEST
 
+START_TEST(the_longest_name_that_there_can_be_is_written)
+{
+    char path[400];
+    struct mpq_out *out;
+    struct mpq_err err = { 0 };
+    int n = snprintf(path, sizeof path, "%s/", dir);
+
+    memset(path + n, 'x', 256);
+    path[n + 255] = '\0';
+    ck_assert_int_eq(mpq_out_open(&out, path, &err), 0);
+    ck_assert_int_eq(mpq_out_close(out, &err), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    path[n + 255] = 'x';
+    path[n + 256] = '\0';
+    ck_assert_int_eq(mpq_out_open(&out, path, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "x: File name too long"));
+}
+END_TEST
+
 START_TEST(full_device_is_an_error)
 {
     struct mpq_out *out;
@@ -220,6 +262,7 @@ mpq_suite(void)
     Suite *s = suite_create("base");
     TCase *tc = tcase_create("text and numbers");
     tcase_add_test(tc, first_failure_is_kept_and_masked);
+    tcase_add_test(tc, a_long_message_keeps_its_file_and_its_cause);
     tcase_add_loop_test(tc, sizes_take_suffixes_and_nothing_else, 0,
                         sizeof bytes / sizeof *bytes);
     tcase_add_test(tc, numbers_must_be_the_whole_text);
@@ -232,6 +275,7 @@ mpq_suite(void)
     TCase *files = tcase_create("files");
     tcase_add_checked_fixture(files, make_dir, remove_dir);
     tcase_add_test(files, output_appears_only_when_closed);
+    tcase_add_test(files, the_longest_name_that_there_can_be_is_written);
     tcase_add_test(files, full_device_is_an_error);
     tcase_add_test(files, missing_and_odd_inputs_are_named);
     tcase_add_test(files, a_pipe_is_spooled_whole);
