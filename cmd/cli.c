@@ -6,6 +6,7 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <signal.h>
@@ -66,17 +67,30 @@ option(size_t i)
     return &shared[i];
 }
 
+/* One line on standard error. It may name what came from a file or an argument: no
+ * control bytes reach the terminal. */
+MPQ_PRINTF(1, 0)
+static void
+say(const char *fmt, va_list ap)
+{
+    char text[1024];
+    vsnprintf(text, sizeof text, fmt, ap);
+    for (char *p = text; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    fprintf(stderr, "%s: %s\n", tool->name, text);
+}
+
 MPQ_PRINTF(1, 2)
 _Noreturn static void
 misuse(const char *fmt, ...)
 {
     va_list ap;
 
-    fprintf(stderr, "%s: ", tool->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    say(fmt, ap);
     va_end(ap);
-    fprintf(stderr, "\ntry %s --help\n", tool->name);
+    fprintf(stderr, "try %s --help\n", tool->name);
     exit(2);
 }
 
@@ -209,8 +223,8 @@ take_long(char **argv, int left)
 
     for (size_t i = 0; option(i); i++) {
         const struct cli_opt *o = option(i);
-        if (strlen(o->name) != len || strncmp(o->name, name, len) != 0)
-            continue;
+        if (!len || strlen(o->name) != len || strncmp(o->name, name, len) != 0)
+            continue; /* those skipped have no name */
         if (o->type == CLI_FLAG) {
             if (name[len])
                 misuse("--%s takes no value", o->name);
@@ -311,7 +325,7 @@ print_help(void)
         putchar('\n');
     }
     printf("\nexample:\n  %s\n", tool->example);
-    exit(fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1);
+    exit(cli_finish(tool, NULL));
 }
 
 static void
@@ -335,21 +349,37 @@ on_bus_error(int signal_number)
     _exit(1);
 }
 
-/* A closed pipe ends the program quietly through EPIPE, see cli_finish; other signals
- * take unfinished files with them. */
+/* A closed pipe ends the program quietly through EPIPE, see cli_finish, a file over the
+ * limit through EFBIG; other signals take unfinished files with them, but those that
+ * the caller had ignored (nohup) stay ignored. */
 static void
 set_signals(void)
 {
-    static const int fatal[] = { SIGINT, SIGTERM, SIGHUP };
-    struct sigaction sa = { 0 };
+    static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU };
+    struct sigaction sa = { 0 }, old;
 
     sa.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &sa, NULL);
+    sigaction(SIGXFSZ, &sa, NULL);
     sa.sa_handler = on_signal;
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
-        sigaction(fatal[i], &sa, NULL);
+        if (sigaction(fatal[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(fatal[i], &sa, NULL);
     sa.sa_handler = on_bus_error;
     sigaction(SIGBUS, &sa, NULL);
+}
+
+/* A standard stream that the caller closed is made one that fails when it is used:
+ * otherwise the next file opened, the output say, would take its place and receive all
+ * that is meant for it. */
+static void
+hold_standard_streams(void)
+{
+    static const int mode[] = { O_WRONLY, O_RDONLY, O_RDONLY };
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", mode[fd]) != fd)
+            _exit(1);
 }
 
 static void
@@ -374,6 +404,7 @@ cli_parse(const struct cli_tool *the_tool, int argc, char **argv)
     int n_operands = 0;
 
     tool = the_tool;
+    hold_standard_streams();
     setlocale(LC_ALL, "C");
     set_signals();
     if (!operands)
@@ -395,10 +426,12 @@ cli_parse(const struct cli_tool *the_tool, int argc, char **argv)
         print_help();
     if (version) {
         printf("%s %s\n", tool->name, MPQ_VERSION);
-        exit(fflush(stdout) == 0 ? 0 : 1);
+        exit(cli_finish(tool, NULL));
     }
     if (n_operands < tool->min_operands || n_operands > tool->max_operands)
         misuse("%d operands given, takes %s", n_operands, tool->operands);
+    if (cli.output && !*cli.output)
+        misuse("-o takes FILE, not an empty name");
     cli.has_layers = layers_text != NULL;
     if (layers_text &&
         mpq_parse_range(layers_text, &cli.first_layer, &cli.last_layer) < 0)
@@ -418,6 +451,16 @@ cli_given(const char *name)
     return 0;
 }
 
+/* Did the reader go away (| head)? The cause is what a message ends in. */
+static int
+is_closed_pipe(const struct mpq_err *err)
+{
+    const char *cause = strerror(EPIPE);
+    size_t n = strlen(err->text), m = strlen(cause);
+
+    return err->code == MPQ_ESYS && n >= m && strcmp(err->text + n - m, cause) == 0;
+}
+
 int
 cli_finish(const struct cli_tool *the_tool, const struct mpq_err *err)
 {
@@ -426,8 +469,7 @@ cli_finish(const struct cli_tool *the_tool, const struct mpq_err *err)
     mpq_out_remove_all();
     if (err && err->code) {
         status = err->code == MPQ_EUSAGE ? 2 : err->code == MPQ_ENOFIT ? 3 : 1;
-        /* a reader that went away (| head) is no fault worth a word */
-        if (err->code == MPQ_ESYS && strstr(err->text, strerror(EPIPE)))
+        if (is_closed_pipe(err)) /* no fault worth a word */
             return 1;
         fprintf(stderr, "%s: %s\n", the_tool->name, err->text);
         if (status == 2)
@@ -442,18 +484,6 @@ cli_finish(const struct cli_tool *the_tool, const struct mpq_err *err)
     }
     mpq_buf_free(&options_text);
     return status;
-}
-
-/* Notes may name what came from a file: no control bytes reach the terminal. */
-static void
-say(const char *fmt, va_list ap)
-{
-    char text[1024];
-    vsnprintf(text, sizeof text, fmt, ap);
-    for (char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            *p = '?';
-    fprintf(stderr, "%s: %s\n", tool->name, text);
 }
 
 void

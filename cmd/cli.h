@@ -62,8 +62,9 @@ struct cli_common {
 };
 extern struct cli_common cli;
 
-/* Parses; --help, --version and misuse end here (exit 0 or 2). Operands are moved to
- * the end of argv (options may follow them); returns the index of the first. */
+/* Parses; --help, --version and misuse end here (exit 0 or 2, 1 when stdout fails).
+ * Operands are moved to the end of argv (options may follow them); returns the index of
+ * the first. */
 int cli_parse(const struct cli_tool *tool, int argc, char **argv);
 /* Was the option with this long name given? */
 int cli_given(const char *name);

@@ -202,9 +202,20 @@ if command -v script >/dev/null 2>&1; then
 fi
 # a signal takes the unfinished file with it
 plan q2_k q2_k >slow.tsv
+plan q5_0 q5_0 >again.tsv
 mpq-pack -p slow.tsv --effort max -j 1 -o slow.gguf "$tiny" & pid=$!
 sleep 0.1; kill -TERM $pid 2>/dev/null; wait $pid 2>/dev/null; status=$?
 if [ $status = 0 ]; then skip "packing was done before the signal"; else absent slow.gguf; fi
+# but not one that the caller ignores, as nohup does
+(trap '' HUP; exec mpq-pack -p slow.tsv -j 1 -o slow.gguf "$tiny") & pid=$!
+sleep 0.1; kill -HUP $pid 2>/dev/null; wait $pid; equal 0 $? "SIGHUP under nohup"; rm -f slow.gguf
+# a limit on the size of files is an error like any other
+sh_run 1 "ulimit -f 100; mpq-pack -p plan.tsv -o limit.gguf '$tiny'"
+says "limit.gguf: File too large"; one_line; absent limit.gguf
+# words for a standard error that is closed do not end up in the output
+run 0 mpq-pack -p again.tsv --effort fast -o again.gguf packed.gguf; says "are quantized again"
+sh_run 0 "mpq-pack -p again.tsv --effort fast -o closed.gguf packed.gguf 2>&-"
+same again.gguf closed.gguf
 
 # importance weights, in llama-imatrix's old form, written here byte by byte: the weighted
 # error goes down where the weight is, and a matrix without an entry is named

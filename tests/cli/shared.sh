@@ -10,10 +10,14 @@ for tool in mpq-stats mpq-score mpq-alloc mpq-pack; do
     # the help ends in one pipeline to copy
     prints "example:"
     run 0 $tool -V; prints "$tool 0."
-    sh_run 1 "$tool --help >/dev/full"
+    sh_run 1 "$tool --help >/dev/full"; says "standard output: No space left"; one_line
+    sh_run 1 "$tool --version >&-"; says "standard output: Bad file descriptor"; one_line
 
     run 2 $tool --no-such-option; says "$tool: no option --no-such-option"
     says "try $tool --help"
+    run 2 $tool --=x; says "no option --"
+    run 2 $tool --no-such"$(printf '\n\033')option"; says "no option --no-such??option"
+    run 2 $tool -o ''; says "-o takes FILE, not an empty name"
     run 2 $tool -Z; says "no option -Z"
     run 2 $tool -j 0; says "0: -j takes a whole number from 1 to 1024"
     run 2 $tool -j; says "-j takes N"
@@ -35,6 +39,7 @@ done
 for tool in mpq-stats mpq-score mpq-alloc; do
     run 1 $tool missing.file; says "missing.file: No such file or directory"; one_line
     run 1 $tool -o result missing.file; absent result
+    run 1 $tool 'Broken pipe'; says "Broken pipe: No such file or directory"; one_line
     printf 'neither a model nor a table\n' >odd
     run 1 $tool -o result odd; says "odd"; one_line; absent result
     : >empty
