@@ -9,19 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORD = 1024, MAX_GROUPS = 32 };
+enum { MAX_WORD = 1024, MAX_GROUPS = 32, MAX_NEST = 4 };
 
 /*
  * Patterns come from files, and regcomp may be made to eat all memory: what is handed
- * to it is built here from a part of the language. Refused are {n,m}, references back
- * and look-around; nothing of that kind occurs in files of this sort.
+ * to it is built here from a part of the language. Refused are {n,m}, references back,
+ * look-around, and + within + within + (regcomp copies what each repeats); nothing of
+ * that kind occurs in files of this sort.
  */
 struct translation {
     const char *at;
     struct mpq_buf out;
-    int groups;       /* open parentheses */
-    int operand;      /* may a quantifier follow? */
-    const char *says; /* what is wrong, or NULL */
+    int groups;  /* open parentheses */
+    int operand; /* may a quantifier follow? */
+    int inside;  /* how deep + stands within + in the group that just ended */
+    int nest[MAX_GROUPS + 2]; /* the same, of each open group so far */
+    const char *says;         /* what is wrong, or NULL */
 };
 
 /* Behind a backslash. INSIDE brackets only sets and points may stand. */
@@ -65,11 +68,18 @@ brackets(struct translation *t)
     t->operand = 1;
 }
 
+/* INSIDE: how deep + stands within + in what it repeats. */
 static void
-quantifier(struct translation *t)
+quantifier(struct translation *t, int inside)
 {
     if (!t->operand)
         t->says = "nothing to repeat";
+    int nest = inside + (*t->at == '+');
+
+    if (nest > MAX_NEST)
+        t->says = "too many + within +";
+    if (nest > t->nest[t->groups])
+        t->nest[t->groups] = nest;
     mpq_buf_add(&t->out, t->at, 1);
     if (t->at[1] == '?') /* lazy: the same for whether there is a match */
         t->at++;
@@ -85,13 +95,35 @@ group(struct translation *t)
         t->at += 2;
     if (++t->groups > MAX_GROUPS)
         t->says = "too many groups";
+    t->nest[t->groups] = 0;
     mpq_buf_adds(&t->out, "(");
     t->operand = 0;
 }
 
 static void
+close_group(struct translation *t)
+{
+    /* regcomp knows no empty alternatives */
+    if (t->out.len && strchr("(|", t->out.data[t->out.len - 1]))
+        t->says = "an empty alternative";
+    mpq_buf_adds(&t->out, ")");
+    t->operand = 1;
+    if (t->groups == 0) {
+        t->says = ") without (";
+        return;
+    }
+    t->inside = t->nest[t->groups--];
+    if (t->inside > t->nest[t->groups])
+        t->nest[t->groups] = t->inside;
+}
+
+/* One character of the pattern, or all that belongs to it. */
+static void
 step(struct translation *t)
 {
+    const int inside = t->inside;
+
+    t->inside = 0;
     switch (*t->at) {
     case '\\':
         escape(t, 0);
@@ -103,18 +135,12 @@ step(struct translation *t)
         group(t);
         break;
     case ')':
-        if (t->groups-- == 0)
-            t->says = ") without (";
-        /* regcomp knows no empty alternatives */
-        if (t->out.len && strchr("(|", t->out.data[t->out.len - 1]))
-            t->says = "an empty alternative";
-        mpq_buf_adds(&t->out, ")");
-        t->operand = 1;
+        close_group(t);
         break;
     case '*':
     case '+':
     case '?':
-        quantifier(t);
+        quantifier(t, inside);
         break;
     case '{':
     case '}':

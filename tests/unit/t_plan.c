@@ -145,6 +145,11 @@ static const struct {
     { "(a|)=q4_0", "an empty alternative" },
     { "a|=q4_0", "an empty alternative" },
     { "()=q4_0", "an empty alternative" },
+    /* regcomp would copy what + repeats: 2^28 of them */
+    { "(((((((((((((((((((((((((((a+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+"
+      ")+=q4_0",
+      "too many + within +" },
+    { "((((((a+)b)+|c)*(d+))+)+)+=q4_0", "too many + within +" },
 };
 
 START_TEST(what_would_not_apply_as_written_is_refused)
