@@ -169,12 +169,29 @@ check_budget(const struct job *j, struct mpq_err *err)
     return mpq_fail(err, MPQ_EUSAGE, "no budget: -b BITS or --size BYTES");
 }
 
+/* Standard input can be read once. */
+static int
+check_inputs(const char *table, const struct mpq_policy *p, struct mpq_err *err)
+{
+    const char *inputs[] = { table, policy_path, model_path, p->rules };
+    int n = 0;
+
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        n += inputs[i] && !strcmp(inputs[i], "-");
+    if (n > 1)
+        return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
+    return 0;
+}
+
 static int
 open_job(struct job *j, const char *table, struct mpq_err *err)
 {
+    if (check_inputs(table, &j->policy, err) < 0)
+        return -1;
     if (policy_path && mpq_policy_open(&j->policy, policy_path, err) < 0)
         return -1;
-    if (apply_flags(&j->policy, err) < 0 || choose_budget(j, err) < 0)
+    if (apply_flags(&j->policy, err) < 0 || choose_budget(j, err) < 0 ||
+        check_inputs(table, &j->policy, err) < 0)
         return -1;
     if (j->policy.rules
             ? mpq_rules_open(&j->rules, j->policy.rules, err) < 0

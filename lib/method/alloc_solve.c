@@ -122,7 +122,7 @@ solve(const struct mpq_alloc *a, enum mpq_alloc_method method, struct mpq_knap *
     }
     if (run_method(a, method, &c, seed, p, err) < 0)
         return -1;
-    p->bound = exact.bound;
+    p->bound = exact.bound < p->damage ? exact.bound : p->damage;
     p->price = exact.price;
     p->nodes = exact.nodes;
     p->optimal = p->damage - p->bound <= MPQ_KNAP_TOLERANCE * p->damage;

@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { MAX_TYPES = 256 };
+/* Of a score or damage: sums and products with counts of weights stay finite. */
+static const double MAX_VALUE = 1e100;
 
 /* The columns in use; -1 where there is none. */
 struct columns {
@@ -45,19 +47,19 @@ find_columns(struct mpq_damage *d, const struct mpq_tsv *t, struct columns *c,
     return err->code ? -1 : 0;
 }
 
-/* A number that is neither negative nor NaN nor infinite. */
+/* A number from 0 to MAX_VALUE. */
 static int
 read_number(const struct mpq_tsv *t, size_t row, int col, double *out,
             struct mpq_err *err)
 {
     if (mpq_tsv_double(t, row, (size_t)col, out, err) < 0)
         return -1;
-    if (*out >= 0 && *out <= 1e300)
+    if (*out >= 0 && *out <= MAX_VALUE)
         return 0;
     return mpq_fail(
-        err, MPQ_EDATA, "%s:%zu: %s of %.40s: a number from 0 on is expected",
+        err, MPQ_EDATA, "%s:%zu: %s of %.40s: a number from 0 to %g is expected",
         mpq_tsv_name(t), mpq_tsv_line(t, row), mpq_tsv_col_name(t, (size_t)col),
-        mpq_tsv_cell(t, row, (size_t)col));
+        mpq_tsv_cell(t, row, (size_t)col), MAX_VALUE);
 }
 
 /* What the unit has in the model: sets layer and params; 0 when there is no such. */

@@ -12,6 +12,8 @@
 #include <string.h>
 
 enum { MAX_WORDS = 32 };
+/* Of a header, or of all that is no matrix: sums with the matrices stay in 64 bits. */
+static const uint64_t MAX_BYTES = UINT64_C(1) << 56;
 
 static const char tensor_line[] = "tensor ";
 static const char file_line[] = "file ";
@@ -144,6 +146,9 @@ read_file(struct mpq_layout *l, const struct mpq_tsv *t, char **words, size_t n,
     for (size_t i = 3; i < n; i++)
         if (read_word(l, words[i]) < 0)
             return bad_line(t, line, "a value is wrong", err);
+    if (l->header_bytes > MAX_BYTES || l->rest_bytes > MAX_BYTES ||
+        l->st_header_bytes > MAX_BYTES || l->st_rest_bytes > MAX_BYTES)
+        return bad_line(t, line, "more than 2^56 bytes", err);
     return 0;
 }
 

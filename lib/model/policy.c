@@ -227,8 +227,9 @@ static int
 take_risk(struct source *s, const struct mpq_recipe *r, const struct mpq_node *n)
 {
     (void)r;
-    if (mpq_parse_double(n->text, &s->p->risk) < 0 || s->p->risk < 0)
-        return bad_value(s, n, "number from 0 on");
+    if (mpq_parse_double(n->text, &s->p->risk) < 0 || s->p->risk < 0 ||
+        s->p->risk > 100)
+        return bad_value(s, n, "number from 0 to 100");
     return 0;
 }
 

@@ -261,6 +261,11 @@ misuse "no rules for runtime cuda: there are llama.cpp, native, vllm" -b 3 --run
 misuse "both --runtime and --rules" -b 3 --runtime vllm --rules mine.yaml tiny.tsv
 misuse "a sweep is A:B:STEP" --sweep 3:2:1 tiny.tsv
 misuse "--sweep goes without -b, --size and -f" --sweep 2:3:1 -b 3 tiny.tsv
+printf 'rules: "-"\n' >twice.yaml
+for twice in "--model - -" "--policy -" "--policy twice.yaml"; do
+    sh_run 2 "mpq-alloc -b 3 -o result $twice <tiny.tsv"; says "standard input is asked for twice"
+    absent result
+done
 run 1 mpq-alloc -b 3 --pin attn_q=q4_k "$top/tests/data/shapes/none.tsv"; one_line
 run 1 mpq-alloc -b 3 --pin ffn_foo=q4_k tiny.tsv; says "--pin: ffn_foo is no matrix, layer or kind"
 run 1 mpq-alloc -b 3 --policy none.yaml tiny.tsv; says "none.yaml: No such file"; one_line

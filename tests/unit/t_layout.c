@@ -193,6 +193,8 @@ static const struct {
     { TENSOR "##file 100 0\n", "HEADER_BYTES ALIGNMENT expected" },
     { TENSOR "##file 100 32 rest=-1\n", "a value is wrong" },
     { TENSOR "##file 100 32 rest\n", "a value is wrong" },
+    { TENSOR "##file 18446744073709551615 32 rest=0\n", "more than 2^56 bytes" },
+    { TENSOR "##file 100 32 st_rest=18446744073709551615\n", "more than 2^56 bytes" },
     { TENSOR "##file 100 32 container=zip\n", "a value is wrong" },
     { TENSOR "##file 100 32 st_header=18446744073709551616\n", "a value is wrong" },
     { TENSOR "##file 1 1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1"
