@@ -3,6 +3,7 @@
 #include "fmt/tsv.h"
 
 #include "base/buf.h"
+#include "base/index.h"
 #include "base/parse.h"
 #include "fmt/gz.h"
 
@@ -123,12 +124,34 @@ static int
 add_meta(struct cursor *c, char *line)
 {
     struct mpq_tsv *t = c->t;
-    for (size_t i = 0; i < t->n_metas; i++)
-        if (strcmp(t->metas[i], line) == 0)
-            return 0;
+
     if (push(&t->metas, &t->n_metas, &t->cap_metas, line) < 0)
         return no_memory(c);
     return 0;
+}
+
+/* Of identical lines, which every section brings along, only the first stays. */
+static int
+drop_repeated_metas(struct cursor *c)
+{
+    struct mpq_tsv *t = c->t;
+    struct mpq_index x = { 0 };
+    size_t n = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < t->n_metas; i++)
+        rc = mpq_index_add(&x, t->metas[i], i);
+    if (rc == 0 && mpq_index_sort(&x)) {
+        for (size_t i = 1; i < x.n; i++)
+            if (strcmp(x.entries[i].name, x.entries[i - 1].name) == 0)
+                t->metas[x.entries[i].pos] = NULL;
+        for (size_t i = 0; i < t->n_metas; i++)
+            if (t->metas[i])
+                t->metas[n++] = t->metas[i];
+        t->n_metas = n;
+    }
+    mpq_index_free(&x);
+    return rc < 0 ? no_memory(c) : 0;
 }
 
 /* Cuts LINE at its tabs into *array; returns the number of fields. */
@@ -149,6 +172,25 @@ split(char *line, char ***array, size_t *n, size_t *cap)
 }
 
 static int
+check_columns(struct cursor *c)
+{
+    const struct mpq_tsv *t = c->t;
+    struct mpq_index x = { 0 };
+    const char *twice = NULL;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < t->n_columns; i++)
+        rc = mpq_index_add(&x, t->columns[i], i);
+    if (rc == 0)
+        twice = mpq_index_sort(&x);
+    mpq_index_free(&x);
+    if (twice)
+        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: column %s twice", t->name, c->line,
+                        twice);
+    return rc < 0 ? no_memory(c) : 0;
+}
+
+static int
 add_columns(struct cursor *c, char *line)
 {
     struct mpq_tsv *t = c->t;
@@ -156,11 +198,8 @@ add_columns(struct cursor *c, char *line)
     if (t->n_columns == 0) {
         if (split(line, &t->columns, &t->n_columns, &t->cap_columns) == 0)
             return no_memory(c);
-        for (size_t i = 0; i < t->n_columns; i++)
-            for (size_t k = 0; k < i; k++)
-                if (strcmp(t->columns[i], t->columns[k]) == 0)
-                    return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: column %s twice",
-                                    t->name, c->line, t->columns[i]);
+        if (check_columns(c) < 0)
+            return -1;
     } else { /* a later section: must agree */
         char **again = NULL;
         size_t n = 0, cap = 0;
@@ -252,7 +291,7 @@ take_text(struct cursor *c, size_t n)
                         t->name);
     if (t->n_columns == 0)
         return mpq_fail(c->err, MPQ_EDATA, "%s: no line of column names", t->name);
-    return 0;
+    return drop_repeated_metas(c);
 }
 
 int

@@ -113,15 +113,14 @@ shared_denial(const struct mpq_alloc *a)
 {
     uint64_t v, m;
 
-    for (size_t i = 0; i < a->layout->n; i++) {
-        size_t u = a->units.unit[i];
-        if (u == SIZE_MAX || a->units.first[u + 1] - a->units.first[u] < 2)
-            continue;
-        for (size_t t = 0; t < a->n_types; t++)
-            if (denial(a, i, a->types[t], &v, &m) == MPQ_LEGAL &&
-                !mpq_alloc_offers(a, u, a->types[t]))
-                return 1;
-    }
+    for (size_t u = 0; u < a->units.n; u++)
+        for (size_t t = 0; t < a->n_types; t++) {
+            if (mpq_alloc_offers(a, u, a->types[t]))
+                continue;
+            for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
+                if (denial(a, a->units.member[k], a->types[t], &v, &m) == MPQ_LEGAL)
+                    return 1;
+        }
     return 0;
 }
 

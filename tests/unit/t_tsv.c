@@ -52,6 +52,7 @@ START_TEST(sections_of_one_kind_join_and_metadata_comes_once)
     ck_assert_str_eq(mpq_tsv_cell(t, 1, 0), "2");
     ck_assert_uint_eq(mpq_tsv_line(t, 1), 10);
     ck_assert_uint_eq(mpq_tsv_meta_count(t), 2);
+    ck_assert_str_eq(mpq_tsv_meta(t, 0), "tensor a");
     ck_assert_str_eq(mpq_tsv_meta(t, 1), "tensor b");
     mpq_tsv_free(t);
 }
