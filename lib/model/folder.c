@@ -28,12 +28,14 @@ mpq_source_path(const char *dir, const char *file)
     return b.data;
 }
 
+/* Is there anything of that name? What cannot be looked at (a loop of links, a folder
+ * closed to us) is there, so that opening it says why. */
 static int
 exists(const char *path)
 {
     struct stat st;
 
-    return !stat(path, &st);
+    return !stat(path, &st) || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static int
@@ -200,9 +202,16 @@ read_text(const char *path, char **text, struct mpq_err *err)
         return 0;
     if (mpq_map_open(&map, path, err) < 0)
         return -1;
-    *text = mpq_strndup(map.size ? (const char *)map.data : "", (size_t)map.size);
+    int rc = -1;
+    if (map.size && memchr(map.data, '\0', (size_t)map.size))
+        mpq_fail(err, MPQ_EDATA, "%s: a NUL byte: not a text", path);
+    else if (!(*text = mpq_strndup(map.size ? (const char *)map.data : "",
+                                   (size_t)map.size)))
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    else
+        rc = 0;
     mpq_map_close(&map);
-    return *text ? 0 : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    return rc;
 }
 
 static int
@@ -211,21 +220,21 @@ load_text(struct mpq_source *s, size_t which, struct mpq_err *err)
     struct mpq_text *t = &s->texts[which];
     const char *inside =
         s->n_shards ? mpq_st_meta(s->shards[0].st, text_files[which]) : NULL;
+    char *path = NULL;
     int rc = 0;
 
     if (t->tried)
         return 0;
-    t->tried = 1;
     if (inside && !s->config_dir_wins) {
         t->text = mpq_strdup(inside);
-        return t->text ? 0 : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
+        rc = t->text ? 0 : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
+    } else if (s->config_dir) {
+        path = mpq_source_path(s->config_dir, text_files[which]);
+        rc = path ? read_text(path, &t->text, err)
+                  : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
     }
-    if (!s->config_dir)
-        return 0;
-    char *path = mpq_source_path(s->config_dir, text_files[which]);
-    rc = path ? read_text(path, &t->text, err)
-              : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
     free(path);
+    t->tried = rc == 0;
     return rc;
 }
 
@@ -275,15 +284,17 @@ mpq_source_open_config(struct mpq_source *s, const char *path, int is_folder,
     return text ? parse_config(s, text, err) : 0;
 }
 
-const char *
-mpq_source_text(const struct mpq_source *s, const char *file)
+int
+mpq_source_text(const struct mpq_source *s, const char *file, const char **text,
+                struct mpq_err *err)
 {
+    *text = NULL;
     for (size_t i = 0; i < MPQ_N_TEXTS; i++)
         if (!strcmp(file, text_files[i])) {
             /* what is read stays the same: only when it is read is put off */
-            if (load_text((struct mpq_source *)(uintptr_t)s, i, NULL) < 0)
-                return NULL;
-            return s->texts[i].text;
+            if (load_text((struct mpq_source *)(uintptr_t)s, i, err) < 0)
+                return -1;
+            *text = s->texts[i].text;
         }
-    return NULL;
+    return 0;
 }

@@ -50,8 +50,9 @@ put_fixed_meta(struct mpq_st_head *h, const struct mpq_source *s,
     if (fake && mpq_st_put_meta(h, "format", "pt", err) < 0)
         return -1;
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        const char *text = mpq_source_text(s, files[i]);
-        if (text && mpq_st_put_meta(h, files[i], text, err) < 0)
+        const char *text;
+        if (mpq_source_text(s, files[i], &text, err) < 0 ||
+            (text && mpq_st_put_meta(h, files[i], text, err) < 0))
             return -1;
     }
     const struct mpq_gguf *keys = mpq_source_keys(s);

@@ -69,10 +69,11 @@ const struct mpq_st *mpq_source_st(const struct mpq_source *s);
 const char *mpq_source_name(const struct mpq_source *s);
 /* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside
  * the tensors, or the string of that key in a safetensors header's metadata, which
- * comes before a file that merely lies beside. Borrowed; NULL when the model has none
- * (a GGUF never does). The first call for a file reads it: not safe from many threads.
- */
-const char *mpq_source_text(const struct mpq_source *s, const char *file);
+ * comes before a file that merely lies beside. Into *text, borrowed; NULL when the
+ * model has none (a GGUF never does). -1 when there is one that cannot be read. The
+ * first call for a file reads it: not safe from many threads. */
+MPQ_MUST_CHECK int mpq_source_text(const struct mpq_source *s, const char *file,
+                                   const char **text, struct mpq_err *err);
 /* Bytes of all its files, decompressed. */
 uint64_t mpq_source_file_size(const struct mpq_source *s);
 

@@ -29,6 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *name = fuzz_file(data, size);
     char hex[MPQ_CHECKSUM_SIZE];
+    const char *text;
     struct mpq_err err = { 0 };
     struct mpq_source *s;
 
@@ -46,7 +47,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (uint64_t l = 0; l < mpq_source_hparams(s)->n_layer; l++)
         for (int r = MPQ_ROLE_Q; r <= MPQ_ROLE_GATE_UP; r++)
             mpq_source_role(s, (int)l, (enum mpq_role)r);
-    mpq_source_text(s, "config.json");
+    if (mpq_source_text(s, "config.json", &text, &err) < 0)
+        abort();
     if (mpq_source_checksum(s, 1, hex, &err) < 0)
         abort();
     mpq_source_free(s);

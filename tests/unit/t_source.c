@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define DIR "tests/data/formats/"
@@ -452,6 +453,36 @@ check_config(const struct mpq_source *s, int i)
     ck_assert_int_eq(h->tied, 1);
 }
 
+/* The text of FILE, NULL when the model has none. */
+static const char *
+text_of(const struct mpq_source *s, const char *file)
+{
+    struct mpq_err err = { 0 };
+    const char *text;
+
+    ck_assert_msg(mpq_source_text(s, file, &text, &err) == 0, "%s", err.text);
+    return text;
+}
+
+START_TEST(a_tokenizer_that_cannot_be_read_is_not_passed_over)
+{
+    struct mpq_err err = { 0 };
+    const char *text;
+
+    put_st("m.safetensors", one_layer, ONE_LAYER, NULL);
+    ck_assert_int_eq(mkdir(in_tmp("tokenizer.json"), 0700), 0);
+    struct mpq_source *s = open_model(in_tmp("m.safetensors"), NULL);
+    ck_assert_int_eq(mpq_source_text(s, "tokenizer.json", &text, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "tokenizer.json: is a folder"));
+    ck_assert_int_eq(rmdir(in_tmp("tokenizer.json")), 0);
+    put_file("tokenizer.json", "{}\0{}", 5);
+    err.code = 0;
+    ck_assert_int_eq(mpq_source_text(s, "tokenizer.json", &text, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "tokenizer.json: a NUL byte"));
+    mpq_source_free(s);
+}
+END_TEST
+
 START_TEST(config_json_gives_hyper_parameters_wherever_it_is)
 {
     const char *config = configs[_i].config;
@@ -461,8 +492,8 @@ START_TEST(config_json_gives_hyper_parameters_wherever_it_is)
     s = open_model(in_tmp("m.safetensors"), NULL);
     check_config(s, _i);
     if (config)
-        ck_assert_str_eq(mpq_source_text(s, "config.json"), config);
-    ck_assert_ptr_null(mpq_source_text(s, "tokenizer.json"));
+        ck_assert_str_eq(text_of(s, "config.json"), config);
+    ck_assert_ptr_null(text_of(s, "tokenizer.json"));
     mpq_source_free(s);
     if (!config)
         return;
@@ -471,8 +502,8 @@ START_TEST(config_json_gives_hyper_parameters_wherever_it_is)
     put_text("tokenizer.json", "{}");
     s = open_model(in_tmp("m.safetensors"), NULL);
     check_config(s, _i);
-    ck_assert_str_eq(mpq_source_text(s, "tokenizer.json"), "{}");
-    ck_assert_ptr_null(mpq_source_text(s, "other.json"));
+    ck_assert_str_eq(text_of(s, "tokenizer.json"), "{}");
+    ck_assert_ptr_null(text_of(s, "other.json"));
     mpq_source_free(s);
     put_st("m.safetensors", one_layer, ONE_LAYER, "{\"model_type\": \"wrong\"}");
     s = open_model(in_tmp("m.safetensors"), tmp); /* the user's word goes first */
@@ -746,6 +777,7 @@ mpq_suite(void)
     tcase_add_test(tc, the_hash_is_xxh64);
     tcase_add_test(tc, values_that_are_not_finite_are_refused);
     tcase_add_test(tc, a_type_without_a_decoder_is_refused_when_it_is_read);
+    tcase_add_test(tc, a_tokenizer_that_cannot_be_read_is_not_passed_over);
     tcase_add_loop_test(tc, config_json_gives_hyper_parameters_wherever_it_is, 0,
                         sizeof configs / sizeof *configs);
     tcase_add_loop_test(tc, a_config_that_cannot_be_is_refused, 0,
