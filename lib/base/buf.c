@@ -30,13 +30,19 @@ void
 mpq_buf_vprintf(struct mpq_buf *b, const char *fmt, va_list ap)
 {
     va_list again;
+
+    if (b->failed)
+        return;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
-    if (n < 0 || b->failed ||
-        mpq_grow(&b->data, &b->cap, b->len + (size_t)n + 1, 1) < 0) {
+    /* most texts are short: once into what is free, again only if that was not enough */
+    size_t room = b->cap - b->len;
+    int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
+    if (n < 0 || ((size_t)n >= room &&
+                  mpq_grow(&b->data, &b->cap, b->len + (size_t)n + 1, 1) < 0)) {
         b->failed = 1;
     } else {
-        vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
+        if ((size_t)n >= room)
+            vsnprintf(b->data + b->len, (size_t)n + 1, fmt, again);
         b->len += (size_t)n;
     }
     va_end(again);

@@ -187,6 +187,14 @@ mpq_json_quote(struct mpq_buf *text, const char *s, size_t n)
 
     mpq_buf_adds(text, "\"");
     for (size_t i = 0; i < n;) {
+        size_t run = 0; /* of bytes that stand for themselves: nearly all */
+        while (i + run < n && u[i + run] >= ' ' && u[i + run] < 0x7f &&
+               u[i + run] != '"' && u[i + run] != '\\')
+            run++;
+        mpq_buf_add(text, s + i, run);
+        i += run;
+        if (i == n)
+            break;
         size_t len = mpq_utf8_length(u + i, n - i);
         if (len == 1)
             quote_byte(text, u[i]);

@@ -39,10 +39,39 @@ store(struct mpq_buf *out, uint64_t v, unsigned size)
     mpq_buf_add(out, le, size);
 }
 
+/* Bytes at S that stand for themselves, in an array as well. */
+static uint64_t
+plain_run(const unsigned char *s, uint64_t n)
+{
+    uint64_t i = 0;
+    while (i < n && s[i] > ' ' && s[i] < 0x7f && s[i] != '%')
+        i++;
+    return i;
+}
+
+/* As %PRIu64 prints it; vocabularies have arrays of a hundred thousand numbers. */
+static void
+add_u64(struct mpq_buf *out, uint64_t v)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do {
+        digits[--at] = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    mpq_buf_add(out, digits + at, sizeof digits - at);
+}
+
 static void
 add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array)
 {
     for (uint64_t i = 0; i < n;) {
+        uint64_t run = plain_run(s + i, n - i);
+        mpq_buf_add(out, s + i, (size_t)run);
+        i += run;
+        if (i == n)
+            break;
         size_t len = mpq_utf8_length(s + i, (size_t)(n - i));
         if (len == 0 || s[i] == '%' || s[i] == 0 ||
             (in_array && (s[i] <= ' ' || s[i] == 0x7f))) {
@@ -63,8 +92,10 @@ add_number(struct mpq_buf *out, uint32_t type, const unsigned char *p)
 
     if (types[type].form == 'i') {
         uint64_t sign = (uint64_t)1 << (8 * size - 1);
-        /* sign bits above the number's own */
-        mpq_buf_printf(out, "%" PRId64, (int64_t)((v ^ sign) - sign));
+        /* 64 bits: sign << 1 is 0 and the difference wraps around to the magnitude */
+        if (v & sign)
+            mpq_buf_adds(out, "-");
+        add_u64(out, v & sign ? (sign << 1) - v : v);
     } else if (type == MPQ_GGUF_F32) {
         uint32_t bits = (uint32_t)v;
         float f;
@@ -75,7 +106,7 @@ add_number(struct mpq_buf *out, uint32_t type, const unsigned char *p)
         memcpy(&d, &v, sizeof d);
         mpq_buf_printf(out, "%.17g", d);
     } else {
-        mpq_buf_printf(out, "%" PRIu64, v);
+        add_u64(out, v);
     }
 }
 
