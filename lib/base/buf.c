@@ -34,7 +34,7 @@ mpq_buf_vprintf(struct mpq_buf *b, const char *fmt, va_list ap)
     if (b->failed)
         return;
     va_copy(again, ap);
-    /* most texts are short: once into what is free, again only if that was not enough */
+    /* most texts fit into what is free; only others are printed a second time */
     size_t room = b->cap - b->len;
     int n = vsnprintf(room ? b->data + b->len : NULL, room, fmt, ap);
     if (n < 0 || ((size_t)n >= room &&
