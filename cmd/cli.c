@@ -193,7 +193,8 @@ remember(const struct cli_opt *o, const char *value)
     if (o >= shared && o < shared + sizeof shared / sizeof *shared &&
         o != &shared[OPT_LAYERS] && o != &shared[OPT_SEED])
         return;
-    if (strcmp(o->name, "config") == 0) /* where it lies is not what it says */
+    /* where it lies is not what it says: the model's name stands beside the options */
+    if (strcmp(o->name, "config") == 0 || strcmp(o->name, "model") == 0)
         return;
     mpq_buf_printf(&options_text, "%s%s%s", options_text.len ? " " : "",
                    o->letter ? "-" : "--", o->letter ? "" : o->name);
