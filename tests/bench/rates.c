@@ -1,7 +1,8 @@
 /*
  * How fast this machine reads and decodes a model: the limits that mpq-stats is held
- * against. Each figure is the best of five passes over the whole mapped file, on N
- * threads, with the file in the page cache.
+ * against. Each figure is the best of five passes over the whole file, on N threads,
+ * with the file in the page cache and mapped anew for each pass, as a program has to
+ * that reads it once.
  *
  *   rates MODEL THREADS
  *   read SECONDS     every byte of every tensor summed as 64-bit words
@@ -81,15 +82,68 @@ decode_piece(void *ctx, size_t i, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
+/* Cuts every tensor of p->source into pieces; returns their number. */
+static size_t
+cut(struct pass *p)
+{
+    size_t n = 0, cap = 0;
+
+    for (size_t i = 0; i < mpq_source_count(p->source); i++) {
+        const struct mpq_weight *w = mpq_source_weight(p->source, i);
+        uint64_t rows = CHUNK * w->rows / w->tensor.size_bytes + 1;
+        for (uint64_t row = 0; row < w->rows; row += rows) {
+            if (mpq_grow(&p->pieces, &cap, n + 1, sizeof *p->pieces) < 0)
+                exit(1);
+            uint64_t left = w->rows - row;
+            p->pieces[n++] = (struct piece){ w, row, left < rows ? left : rows };
+        }
+    }
+    return n;
+}
+
+static uint64_t
+widest(const struct mpq_source *s)
+{
+    uint64_t cols = 1;
+    for (size_t i = 0; i < mpq_source_count(s); i++)
+        if (mpq_source_weight(s, i)->cols > cols)
+            cols = mpq_source_weight(s, i)->cols;
+    return cols;
+}
+
+/* Seconds of one pass over a new mapping. */
 static double
-best(struct pass *p, unsigned threads, size_t n, mpq_par_fn *fn)
+pass(const char *path, unsigned threads, mpq_par_fn *fn)
+{
+    struct mpq_source *s = NULL;
+    struct mpq_err err = { 0 };
+
+    if (mpq_source_open(&s, path, NULL, &err) < 0) {
+        fprintf(stderr, "rates: %s\n", err.text);
+        exit(1);
+    }
+    struct pass p = { .source = s, .rows = mpq_array(threads, sizeof *p.rows) };
+    for (unsigned t = 0; p.rows && t < threads; t++)
+        p.rows[t] = mpq_array((size_t)widest(s), sizeof(float));
+    size_t n = cut(&p);
+    double start = now();
+    if (!p.rows || mpq_par_for(threads, n, fn, &p, NULL) < 0)
+        exit(1);
+    double seconds = now() - start;
+    for (unsigned t = 0; t < threads; t++)
+        free(p.rows[t]);
+    free(p.rows);
+    free(p.pieces);
+    mpq_source_free(s);
+    return seconds;
+}
+
+static double
+best(const char *path, unsigned threads, mpq_par_fn *fn)
 {
     double least = 1e30;
     for (int i = 0; i < PASSES; i++) {
-        double start = now();
-        if (mpq_par_for(threads, n, fn, p, NULL) < 0)
-            exit(1);
-        double seconds = now() - start;
+        double seconds = pass(path, threads, fn);
         least = seconds < least ? seconds : least;
     }
     return least;
@@ -98,42 +152,14 @@ best(struct pass *p, unsigned threads, size_t n, mpq_par_fn *fn)
 int
 main(int argc, char **argv)
 {
-    struct mpq_source *s = NULL;
-    struct mpq_err err = { 0 };
-    struct pass p = { 0 };
-    size_t n = 0, cap = 0;
-    uint64_t threads, widest = 1;
+    uint64_t threads;
 
     if (argc != 3 || mpq_parse_u64(argv[2], &threads) < 0 || threads < 1 ||
         threads > 1024) {
         fprintf(stderr, "usage: rates MODEL THREADS\n");
         return 2;
     }
-    if (mpq_source_open(&s, argv[1], NULL, &err) < 0) {
-        fprintf(stderr, "rates: %s\n", err.text);
-        return 1;
-    }
-    p.source = s;
-    for (size_t i = 0; i < mpq_source_count(s); i++) {
-        const struct mpq_weight *w = mpq_source_weight(s, i);
-        uint64_t rows = CHUNK * w->rows / w->tensor.size_bytes + 1;
-        widest = w->cols > widest ? w->cols : widest;
-        for (uint64_t row = 0; row < w->rows; row += rows) {
-            if (mpq_grow(&p.pieces, &cap, n + 1, sizeof *p.pieces) < 0)
-                return 1;
-            uint64_t left = w->rows - row;
-            p.pieces[n++] = (struct piece){ w, row, left < rows ? left : rows };
-        }
-    }
-    p.rows = mpq_array((size_t)threads, sizeof *p.rows);
-    for (uint64_t t = 0; p.rows && t < threads; t++)
-        p.rows[t] = mpq_array((size_t)widest, sizeof(float));
-    printf("read %.6f\n", best(&p, (unsigned)threads, n, read_piece));
-    printf("decode %.6f\n", best(&p, (unsigned)threads, n, decode_piece));
-    for (uint64_t t = 0; p.rows && t < threads; t++)
-        free(p.rows[t]);
-    free(p.rows);
-    free(p.pieces);
-    mpq_source_free(s);
+    printf("read %.6f\n", best(argv[1], (unsigned)threads, read_piece));
+    printf("decode %.6f\n", best(argv[1], (unsigned)threads, decode_piece));
     return 0;
 }

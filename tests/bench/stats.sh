@@ -25,22 +25,33 @@ best() {
     done | sort -g | head -n 1
 }
 
-"$BIN/mpq-stats" --only moments "$model" |
-    awk 'BEGIN { print "#unit\ttype" } /^##tensor / { print $2 "\tf32" }' >"$work/plan.tsv"
-"$BIN/mpq-pack" -q -p "$work/plan.tsv" -o "$work/f32.gguf" "$model"
-cat "$work/f32.gguf" "$model" >/dev/null # into the page cache
+# as_f32 FROM TO
+as_f32() {
+    "$BIN/mpq-stats" --only moments "$1" |
+        awk 'BEGIN { print "#unit\ttype" } /^##tensor / { print $2 "\tf32" }' >"$work/plan.tsv"
+    "$BIN/mpq-pack" -q -p "$work/plan.tsv" -o "$2" "$1"
+}
+# moments FILE: F32, against the read rate
+moments() {
+    cat "$1" >/dev/null # into the page cache
+    limit=$("$rates" "$1" "$threads" | awk '$1 == "read" { print $2 }')
+    ours=$(best "$BIN/mpq-stats" --only moments -j "$threads" "$1")
+    echo "$limit $ours $(wc -c <"$1")" | awk '{ printf "F32, %.1f GB, --only moments: read %.3f, mpq-stats %.3f: %.0f%% of the read rate (target 60%%)\n", $3 / 1e9, $1, $2, 100 * $1 / $2 }'
+}
 
 echo "$threads threads, seconds"
-limit=$("$rates" "$work/f32.gguf" "$threads" | awk '$1 == "read" { print $2 }')
-ours=$(best "$BIN/mpq-stats" --only moments -j "$threads" "$work/f32.gguf")
-echo "$limit $ours" | awk '{ printf "F32 file, --only moments: read %.3f, mpq-stats %.3f: %.0f%% of the read rate (target 60%%)\n", $1, $2, 100 * $1 / $2 }'
+as_f32 "$model" "$work/f32.gguf"
+moments "$work/f32.gguf"
+"$work/synth" 4096 11008 2 32000 f16 >"$work/large.gguf"
+as_f32 "$work/large.gguf" "$work/f32.gguf"
+moments "$work/f32.gguf"
+rm "$work/f32.gguf"
+cat "$model" >/dev/null
 limit=$("$rates" "$model" "$threads" | awk '$1 == "decode" { print $2 }')
 ours=$(best "$BIN/mpq-stats" --no-spectrum -j "$threads" "$model")
 echo "$limit $ours" | awk '{ printf "as it is, --no-spectrum: decode %.3f, mpq-stats %.3f: %.0f%% of the decode rate (target 10%%)\n", $1, $2, 100 * $1 / $2 }'
-rm "$work/f32.gguf"
 
 layer=$(((4 * 4096 * 4096 + 3 * 4096 * 11008) * 4 / 1000000)) # decoded, MB
-"$work/synth" 4096 11008 2 32000 f16 >"$work/large.gguf"
 echo
 echo "layers of 4096 x 11008, vocabulary 32000: allowed are 1.5 x $layer + 200 = $((layer * 3 / 2 + 200)) MB"
 PEAK=$work/figures "$work/peak" "$BIN/mpq-stats" -j "$threads" "$work/large.gguf" >/dev/null
