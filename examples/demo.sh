@@ -32,7 +32,7 @@ prompt="The meaning of life is"
 case ${1:-tiny} in
 tiny)
     model=$top/examples/tiny-model/tiny-model.gguf bits=${2:-3.0} types=${3:-q2_k,q4_k}
-    prompt="Question: Tom has 12 apples. He buys 7 more and eats 4. How many apples does he have?
+    prompt="Question: Tom has 12 apples. He buys 7 more apples. Then he loses 4 apples. How many apples does he have now?
 Answer:" ;;
 smollm2)
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
@@ -52,7 +52,7 @@ mpq-score -m nsds "$work/stats.tsv" >"$work/scores.tsv"
 step "mpq-alloc -m topk -b $bits -t $types scores.tsv > plan.tsv"
 mpq-alloc -m topk -b "$bits" -t "$types" "$work/scores.tsv" >"$work/plan.tsv"
 
-printf '\nlayer   NSDS      score  %-32s  type\n' ''
+printf '\nlayer       NSDS  score  %-32s  type\n' ''
 # The first file gives each layer's type (that of most of its matrices), the second its score.
 awk -F '\t' -f "$top/examples/bars.awk" "$work/plan.tsv" "$work/scores.tsv"
 

@@ -103,8 +103,8 @@ def print_perplexity(model, tokenizer, path, length=512):
 def compare_tokens(binary, gguf, tokenizer, texts):
     differ = 0
     for text in texts:
-        out = subprocess.run([binary, "-m", gguf, "--ids", "--stdin", "--no-escape", "--log-disable"], input=text.encode(),
-                             capture_output=True, check=True).stdout
+        command = [binary, "-m", gguf, "--ids", "--stdin", "--no-escape", "--log-disable"]
+        out = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
         differ += json.loads(out) != [END, *tokenizer.encode(text).ids]
     print(f"llama-tokenize: {differ} of {len(texts)} texts differ")
     return differ

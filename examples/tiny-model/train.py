@@ -105,12 +105,12 @@ def own_problem_mask(ids):
 def orthogonalize(g):
     """Newton-Schulz iteration: the nearest matrix with all singular values near 1, for a stack of matrices."""
     x = (g / (g.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
-    if wide := g.shape[-2] > g.shape[-1]:
+    if tall := g.shape[-2] > g.shape[-1]:
         x = x.mT
     for _ in range(5):
         a = x @ x.mT
         x = 3.4445 * x + (2.0315 * a @ a - 4.7750 * a) @ x
-    return (x.mT if wide else x).float()
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):
