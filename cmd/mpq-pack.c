@@ -285,6 +285,8 @@ run(const char *model, struct mpq_err *err)
 
     if (!plan_path == !check_path)
         return mpq_fail(err, MPQ_EUSAGE, "takes -p PLAN, or --check PLAN");
+    if (dry_run && cli.output) /* appended to a finished command, it must not harm */
+        return mpq_fail(err, MPQ_EUSAGE, "--dry-run writes no FILE: take out -o");
     rc = check_path ? check(&j, model, err) : pack(&j, model, err);
     close_job(&j);
     return rc;

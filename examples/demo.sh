@@ -39,8 +39,11 @@ smollm2)
     model=$(PYTHON=$venv/bin/python sh "$top/examples/fetch-model.sh" "$top/build/models" smollm2)
     bits=${2:-5.0} types=${3:-q4_0,q8_0} prompt="The capital of France is" ;;
 *)
-    model=$1 bits=${2:-5.0} types=${3:-q4_k,q8_0} ;;
+    # of an unknown shape: every type that is legal for it, chosen exactly
+    [ -f "$1" ] || { echo "demo.sh: $1: no such file (or smollm2)" >&2; exit 1; }
+    model=$1 bits=${2:-5.0} types=${3:-} method=exact ;;
 esac
+method=${method:-topk}
 name=$(basename "$model" .gguf)
 out=$work/$name-$bits.gguf
 step() { printf '\n$ %s\n' "$*"; }
@@ -49,8 +52,8 @@ step "mpq-stats $name.gguf > stats.tsv"
 mpq-stats "$model" >"$work/stats.tsv"
 step "mpq-score -m nsds stats.tsv > scores.tsv"
 mpq-score -m nsds "$work/stats.tsv" >"$work/scores.tsv"
-step "mpq-alloc -m topk -b $bits -t $types scores.tsv > plan.tsv"
-mpq-alloc -m topk -b "$bits" -t "$types" "$work/scores.tsv" >"$work/plan.tsv"
+step "mpq-alloc -m $method -b $bits${types:+ -t $types} scores.tsv > plan.tsv"
+mpq-alloc -m "$method" -b "$bits" ${types:+-t "$types"} "$work/scores.tsv" >"$work/plan.tsv"
 
 printf '\nlayer       NSDS  score  %-32s  type\n' ''
 # The first file gives each layer's type (that of most of its matrices), the second its score.

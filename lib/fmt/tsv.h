@@ -9,7 +9,8 @@
  *
  * Several sections of one KIND may follow each other; they are read as one table. A
  * table that begins with ##mpq and has no ##end was cut short. Without ##mpq (a user
- * filtered it) that check falls away and the first line with # names the columns.
+ * filtered it) that check falls away and the first line with # names the columns. The
+ * checksum of a plan is not held against its rows: plans are edited by hand.
  */
 #ifndef MPQ_FMT_TSV_H
 #define MPQ_FMT_TSV_H

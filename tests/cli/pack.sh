@@ -25,6 +25,7 @@ size() { wc -c <"$1" | tr -d ' '; }
 for type in f32 f16 bf16 q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 iq4_nl iq4_xs q3_k q2_k; do
     plan bf16 $type >plan.tsv
     run 0 mpq-pack -q -p plan.tsv --dry-run "$tiny"; cp out dry
+    run 2 mpq-pack -q -p plan.tsv --dry-run -o kept "$tiny"; absent kept
     run 0 mpq-pack -q -p plan.tsv --effort fast -o packed.gguf "$tiny"; silent
     equal "$(total dry)" "$(size packed.gguf)" "$type: size beforehand and after"
     run 0 mpq-pack --check plan.tsv packed.gguf; silent

@@ -68,6 +68,18 @@ START_TEST(filtered_tables_are_served_without_the_end_check)
 }
 END_TEST
 
+START_TEST(a_plan_may_be_edited_by_hand)
+{
+    struct mpq_tsv *t;
+    struct mpq_err err;
+    ck_assert_int_eq(
+        parse("##mpq plan 1\n#u\nedited\n##end 1 crc32=00000000\n", "plan", &t, &err),
+        0);
+    ck_assert_str_eq(mpq_tsv_cell(t, 0, 0), "edited");
+    mpq_tsv_free(t);
+}
+END_TEST
+
 static const struct {
     const char *in, *says;
 } bad[] = {
@@ -203,6 +215,7 @@ mpq_suite(void)
     tcase_add_test(tc, a_table_gives_its_cells_and_metadata);
     tcase_add_test(tc, sections_of_one_kind_join_and_metadata_comes_once);
     tcase_add_test(tc, filtered_tables_are_served_without_the_end_check);
+    tcase_add_test(tc, a_plan_may_be_edited_by_hand);
     tcase_add_loop_test(tc, broken_tables_are_refused_with_line_and_cause, 0,
                         sizeof bad / sizeof *bad);
     tcase_add_test(tc, every_truncation_is_noticed);
