@@ -1,5 +1,7 @@
 #include "base/hash.h"
 
+#include "base/le.h"
+
 /* The constants and steps are those of the specification. */
 #define P1 UINT64_C(0x9e3779b185ebca87)
 #define P2 UINT64_C(0xc2b2ae3d27d4eb4f)
@@ -13,20 +15,6 @@ static uint64_t
 rotate(uint64_t x, unsigned bits)
 {
     return x << bits | x >> (64 - bits);
-}
-
-/* Little-endian, whatever the machine; compilers make one load of it. */
-static uint32_t
-load32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
-
-static uint64_t
-load64(const unsigned char *p)
-{
-    return (uint64_t)load32(p) | (uint64_t)load32(p + 4) << 32;
 }
 
 static uint64_t
@@ -48,10 +36,10 @@ stripes(const unsigned char **p, size_t n, uint64_t seed)
     const unsigned char *q = *p;
 
     for (; n >= STRIPE; n -= STRIPE, q += STRIPE) {
-        a = mix(a, load64(q));
-        b = mix(b, load64(q + 8));
-        c = mix(c, load64(q + 16));
-        d = mix(d, load64(q + 24));
+        a = mix(a, mpq_le64(q));
+        b = mix(b, mpq_le64(q + 8));
+        c = mix(c, mpq_le64(q + 16));
+        d = mix(d, mpq_le64(q + 24));
     }
     *p = q;
     uint64_t sum = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18);
@@ -67,9 +55,9 @@ mpq_hash64(const void *bytes, size_t n, uint64_t seed)
 
     sum += n;
     for (; left >= 8; left -= 8, p += 8)
-        sum = rotate(sum ^ mix(0, load64(p)), 27) * P1 + P4;
+        sum = rotate(sum ^ mix(0, mpq_le64(p)), 27) * P1 + P4;
     for (; left >= 4; left -= 4, p += 4)
-        sum = rotate(sum ^ load32(p) * P1, 23) * P2 + P3;
+        sum = rotate(sum ^ mpq_le32(p) * P1, 23) * P2 + P3;
     for (; left; left--, p++)
         sum = rotate(sum ^ *p * P5, 11) * P1;
     sum = (sum ^ sum >> 33) * P2;

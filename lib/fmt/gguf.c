@@ -1,5 +1,6 @@
 #include "fmt/gguf.h"
 
+#include "base/le.h"
 #include "fmt/gguf_own.h"
 #include "fmt/safe.h"
 
@@ -15,19 +16,6 @@ enum {
     GGML_MAX_DIMS = 4,
     DEFAULT_ALIGNMENT = 32,
 };
-
-uint32_t
-mpq_gguf_le32(const unsigned char *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
-           (uint32_t)p[3] << 24;
-}
-
-uint64_t
-mpq_gguf_le64(const unsigned char *p)
-{
-    return (uint64_t)mpq_gguf_le32(p) | (uint64_t)mpq_gguf_le32(p + 4) << 32;
-}
 
 const unsigned char *
 mpq_gguf_take(struct mpq_gguf_at *at, uint64_t n)
@@ -53,7 +41,7 @@ mpq_gguf_take_u32(struct mpq_gguf_at *at, uint32_t *out)
 
     if (!p)
         return -1;
-    *out = mpq_gguf_le32(p);
+    *out = mpq_le32(p);
     return 0;
 }
 
@@ -64,7 +52,7 @@ mpq_gguf_take_u64(struct mpq_gguf_at *at, uint64_t *out)
 
     if (!p)
         return -1;
-    *out = mpq_gguf_le64(p);
+    *out = mpq_le64(p);
     return 0;
 }
 
@@ -116,7 +104,7 @@ read_alignment(struct mpq_gguf *g, struct mpq_err *err)
                         "%s: general.alignment: value of type %" PRIu32
                         ", not %d (u32)",
                         g->name, kv->type, MPQ_GGUF_U32);
-    g->alignment = mpq_gguf_le32(kv->data);
+    g->alignment = mpq_le32(kv->data);
     if (!g->alignment || (g->alignment & (g->alignment - 1)))
         return mpq_fail(err, MPQ_EDATA,
                         "%s: general.alignment: %" PRIu64 " is no power of two",

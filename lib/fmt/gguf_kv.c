@@ -1,5 +1,6 @@
 #include "fmt/gguf.h"
 
+#include "base/le.h"
 #include "fmt/gguf_own.h"
 #include "fmt/safe.h"
 
@@ -229,14 +230,14 @@ mpq_gguf_item_f64(const struct mpq_gguf_kv *kv, uint64_t i, double *out)
     if (i >= kv->count)
         return -1;
     if (kv->item_type == MPQ_GGUF_F32) {
-        uint32_t b = mpq_gguf_le32(kv->data + i * 4);
+        uint32_t b = mpq_le32(kv->data + i * 4);
         float f;
         memcpy(&f, &b, sizeof f);
         *out = (double)f;
         return 0;
     }
     if (kv->item_type == MPQ_GGUF_F64) {
-        bits = mpq_gguf_le64(kv->data + i * 8);
+        bits = mpq_le64(kv->data + i * 8);
         memcpy(out, &bits, sizeof *out);
         return 0;
     }
@@ -265,7 +266,7 @@ mpq_gguf_next_str(const struct mpq_gguf_kv *kv, uint64_t *pos, const char **s,
         *pos >= (uint64_t)(end - kv->data))
         return 0;
     const unsigned char *p = kv->data + *pos;
-    *n = mpq_gguf_le64(p);
+    *n = mpq_le64(p);
     *s = (const char *)p + 8;
     *pos += 8 + *n;
     return 1;

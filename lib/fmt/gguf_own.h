@@ -50,8 +50,4 @@ MPQ_MUST_CHECK int mpq_gguf_check_names(const struct mpq_gguf *g, struct mpq_err
 MPQ_MUST_CHECK int
 mpq_gguf_join(struct mpq_gguf *g, const char *path, struct mpq_err *err);
 
-/* Little-endian numbers at any address. */
-uint32_t mpq_gguf_le32(const unsigned char *p);
-uint64_t mpq_gguf_le64(const unsigned char *p);
-
 #endif

@@ -1,6 +1,7 @@
 #include "fmt/kvtext.h"
 
 #include "base/parse.h"
+#include "fmt/percent.h"
 #include "fmt/safe.h"
 
 #include <inttypes.h>
@@ -75,7 +76,7 @@ add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array
         size_t len = mpq_utf8_length(s + i, (size_t)(n - i));
         if (len == 0 || s[i] == '%' || s[i] == 0 ||
             (in_array && (s[i] <= ' ' || s[i] == 0x7f))) {
-            mpq_buf_printf(out, "%%%02x", s[i]);
+            mpq_percent_add(out, s[i]);
             len = 1;
         } else {
             mpq_buf_add(out, s + i, len);
@@ -138,14 +139,6 @@ mpq_kvtext_add(struct mpq_buf *out, const struct mpq_gguf_kv *kv)
     }
 }
 
-static int
-hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* A GGUF string (length, bytes) from S[n] with its %XX decoded. */
 static int
 put_string(struct mpq_buf *out, const char *s, size_t n)
@@ -154,15 +147,14 @@ put_string(struct mpq_buf *out, const char *s, size_t n)
 
     store(out, 0, 8);
     for (size_t i = 0; i < n; i++) {
-        char c = s[i];
+        int c = s[i];
         if (c == '%') {
-            int hi = n - i > 2 ? hex(s[i + 1]) : -1, lo = hi < 0 ? -1 : hex(s[i + 2]);
-            if (lo < 0)
+            c = mpq_percent_byte(s + i, n - i);
+            if (c < 0)
                 return -1;
-            c = (char)(hi * 16 + lo);
             i += 2;
         }
-        mpq_buf_add(out, &c, 1);
+        mpq_buf_add(out, &(char){ (char)c }, 1);
     }
     if (out->failed)
         return 0; /* told at the end */

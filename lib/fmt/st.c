@@ -1,6 +1,7 @@
 #include "fmt/st.h"
 
 #include "base/index.h"
+#include "base/le.h"
 #include "fmt/json.h"
 #include "fmt/safe.h"
 
@@ -23,16 +24,6 @@ struct mpq_st {
     struct mpq_index by_name;
 };
 
-static uint64_t
-le64(const unsigned char *p)
-{
-    uint64_t v = 0;
-
-    for (int i = 7; i >= 0; i--)
-        v = v << 8 | p[i];
-    return v;
-}
-
 /* The header's length, held against the file; then its JSON. */
 static int
 read_head(struct mpq_st *st, const struct mpq_map *map, uint64_t *head,
@@ -42,7 +33,7 @@ read_head(struct mpq_st *st, const struct mpq_map *map, uint64_t *head,
         return mpq_fail(err, MPQ_EDATA,
                         "%s: cut short: header length of 8 bytes in a file of %" PRIu64,
                         st->name, map->size);
-    *head = le64(map->data);
+    *head = mpq_le64(map->data);
     if (*head > map->size - LENGTH)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: cut short: header of %" PRIu64

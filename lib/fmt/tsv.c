@@ -1,31 +1,16 @@
-/* Reading of tables; tsv_write.c writes them. The whole text stays in memory once,
- * cells are pointers into it. */
+/* Reading of tables; tsv_get.c hands out what was read, tsv_write.c writes. The whole
+ * text stays in memory once, cells are pointers into it. */
 #include "fmt/tsv.h"
 
 #include "base/buf.h"
 #include "base/index.h"
 #include "base/parse.h"
 #include "fmt/gz.h"
+#include "fmt/tsv_own.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-
-struct mpq_tsv {
-    char *name, *text; /* text: the file's bytes, tabs and line ends made NUL */
-    char *kind;
-    char *first; /* the first ##mpq line behind the version, NULL when filtered out */
-    char **info; /* decoded values handed out by mpq_tsv_info */
-    size_t n_info, cap_info;
-    char **metas;
-    size_t n_metas, cap_metas;
-    char **columns;
-    size_t n_columns, cap_columns;
-    char **cells; /* [n_rows][n_columns] */
-    size_t n_cells, cap_cells;
-    size_t *lines; /* [n_rows] */
-    size_t n_rows, cap_lines;
-};
 
 /* Where the parser stands. */
 struct cursor {
@@ -43,15 +28,6 @@ static int
 no_memory(struct cursor *c)
 {
     return mpq_fail(c->err, MPQ_ENOMEM, "%s: out of memory", c->t->name);
-}
-
-static int
-push(char ***array, size_t *n, size_t *cap, char *s)
-{
-    if (mpq_grow(array, cap, *n + 1, sizeof **array) < 0)
-        return -1;
-    (*array)[(*n)++] = s;
-    return 0;
 }
 
 /* "mpq KIND 1 key=value ..." */
@@ -129,7 +105,7 @@ add_meta(struct cursor *c, char *line)
 {
     struct mpq_tsv *t = c->t;
 
-    if (push(&t->metas, &t->n_metas, &t->cap_metas, line) < 0)
+    if (mpq_tsv_push(&t->metas, &t->n_metas, &t->cap_metas, line) < 0)
         return no_memory(c);
     return 0;
 }
@@ -165,7 +141,7 @@ split(char *line, char ***array, size_t *n, size_t *cap)
     size_t fields = 0;
     for (;;) {
         char *tab = strchr(line, '\t');
-        if (push(array, n, cap, line) < 0)
+        if (mpq_tsv_push(array, n, cap, line) < 0)
             return 0;
         fields++;
         if (!tab)
@@ -342,169 +318,4 @@ mpq_tsv_read(struct mpq_tsv **out, const char *path, const char *kind,
                            err);
     mpq_map_close(&map);
     return rc;
-}
-
-void
-mpq_tsv_free(struct mpq_tsv *t)
-{
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->n_info; i++)
-        free(t->info[i]);
-    free(t->info);
-    free(t->name);
-    free(t->text);
-    free(t->metas);
-    free(t->columns);
-    free(t->cells);
-    free(t->lines);
-    free(t);
-}
-
-const char *
-mpq_tsv_name(const struct mpq_tsv *t)
-{
-    return t->name;
-}
-
-const char *
-mpq_tsv_kind(const struct mpq_tsv *t)
-{
-    return t->kind;
-}
-
-static int
-hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* A copy of VALUE up to its blank, with %20 and the like decoded; a decoded NUL ends
- * it. */
-static char *
-percent_decode(const char *value)
-{
-    char *copy = mpq_strndup(value, strcspn(value, " "));
-    char *to = copy;
-
-    for (const char *p = copy; p && *p; p++) {
-        int hi = *p == '%' ? hex_digit(p[1]) : -1;
-        int lo = hi >= 0 ? hex_digit(p[2]) : -1;
-        *to++ = lo >= 0 ? (char)(hi * 16 + lo) : *p;
-        if (lo >= 0)
-            p += 2;
-    }
-    if (to)
-        *to = '\0';
-    return copy;
-}
-
-const char *
-mpq_tsv_info(struct mpq_tsv *t, const char *key)
-{
-    size_t len = strlen(key);
-
-    for (const char *p = t->first; p && *p; p += strcspn(p, " ")) {
-        p += strspn(p, " ");
-        if (strncmp(p, key, len) != 0 || p[len] != '=')
-            continue;
-        char *value = percent_decode(p + len + 1);
-        if (!value || push(&t->info, &t->n_info, &t->cap_info, value) < 0) {
-            free(value);
-            return NULL;
-        }
-        return value;
-    }
-    return NULL;
-}
-
-size_t
-mpq_tsv_meta_count(const struct mpq_tsv *t)
-{
-    return t->n_metas;
-}
-
-const char *
-mpq_tsv_meta(const struct mpq_tsv *t, size_t i)
-{
-    return t->metas[i];
-}
-
-size_t
-mpq_tsv_rows(const struct mpq_tsv *t)
-{
-    return t->n_rows;
-}
-
-size_t
-mpq_tsv_cols(const struct mpq_tsv *t)
-{
-    return t->n_columns;
-}
-
-const char *
-mpq_tsv_col_name(const struct mpq_tsv *t, size_t col)
-{
-    return t->columns[col];
-}
-
-int
-mpq_tsv_find(const struct mpq_tsv *t, const char *column)
-{
-    for (size_t i = 0; i < t->n_columns; i++)
-        if (strcmp(t->columns[i], column) == 0)
-            return (int)i;
-    return -1;
-}
-
-int
-mpq_tsv_need(const struct mpq_tsv *t, const char *column, struct mpq_err *err)
-{
-    int col = mpq_tsv_find(t, column);
-    if (col < 0)
-        mpq_fail(err, MPQ_EDATA, "%s: no column %s", t->name, column);
-    return col;
-}
-
-const char *
-mpq_tsv_cell(const struct mpq_tsv *t, size_t row, size_t col)
-{
-    return t->cells[row * t->n_columns + col];
-}
-
-size_t
-mpq_tsv_line(const struct mpq_tsv *t, size_t row)
-{
-    return t->lines[row];
-}
-
-static int
-not_a_number(const struct mpq_tsv *t, size_t row, size_t col, const char *what,
-             struct mpq_err *err)
-{
-    return mpq_fail(err, MPQ_EDATA, "%s:%zu: %s: '%.40s' is not %s", t->name,
-                    mpq_tsv_line(t, row), t->columns[col], mpq_tsv_cell(t, row, col),
-                    what);
-}
-
-int
-mpq_tsv_double(const struct mpq_tsv *t, size_t row, size_t col, double *out,
-               struct mpq_err *err)
-{
-    if (mpq_parse_double(mpq_tsv_cell(t, row, col), out) < 0)
-        return not_a_number(t, row, col, "a finite number", err);
-    return 0;
-}
-
-int
-mpq_tsv_u64(const struct mpq_tsv *t, size_t row, size_t col, uint64_t *out,
-            struct mpq_err *err)
-{
-    if (mpq_parse_u64(mpq_tsv_cell(t, row, col), out) < 0)
-        return not_a_number(t, row, col, "a whole number", err);
-    return 0;
 }

@@ -1,6 +1,7 @@
 #include "fmt/tsv.h"
 
 #include "base/buf.h"
+#include "fmt/percent.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -27,17 +28,6 @@ out:
     return rc;
 }
 
-static void
-add_encoded(struct mpq_buf *buf, const char *value)
-{
-    for (const unsigned char *p = (const unsigned char *)value; *p; p++) {
-        if (*p <= ' ' || *p == '%' || *p == 0x7f)
-            mpq_buf_printf(buf, "%%%02x", *p);
-        else
-            mpq_buf_add(buf, p, 1);
-    }
-}
-
 int
 mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
               const char *const *info, struct mpq_err *err)
@@ -48,7 +38,7 @@ mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
     mpq_buf_printf(&buf, "##mpq %s 1", kind);
     for (size_t i = 0; info && info[i] && info[i + 1]; i += 2) {
         mpq_buf_printf(&buf, " %s=", info[i]);
-        add_encoded(&buf, info[i + 1]);
+        mpq_percent_add_word(&buf, info[i + 1]);
     }
     mpq_buf_adds(&buf, "\n");
     return emit(w, &buf, 0, err);

@@ -3,6 +3,8 @@
 
 #include "base/buf.h"
 #include "base/parse.h"
+#include "base/text.h"
+#include "fmt/percent.h"
 #include "fmt/safe.h"
 #include "model/names.h"
 
@@ -17,12 +19,6 @@ static const uint64_t MAX_BYTES = UINT64_C(1) << 56;
 
 static const char tensor_line[] = "tensor ";
 static const char file_line[] = "file ";
-
-static int
-begins(const char *line, const char *with)
-{
-    return strncmp(line, with, strlen(with)) == 0;
-}
 
 static int
 bad_line(const struct mpq_tsv *t, const char *line, const char *fault,
@@ -78,27 +74,12 @@ read_tensor(struct mpq_layout *l, size_t *cap, const struct mpq_tsv *t, char **w
     return 0;
 }
 
-static int
-hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* VALUE with its %XX decoded, cut to what fits. */
+/* VALUE decoded, cut to what fits. */
 static void
-decode(char *dst, size_t size, const char *value)
+decode(char *dst, size_t size, char *value)
 {
-    size_t n = 0;
-    for (; *value && n + 1 < size; value++) {
-        int hi = *value == '%' ? hex(value[1]) : -1;
-        int lo = hi < 0 ? -1 : hex(value[2]);
-        dst[n++] = lo < 0 ? *value : (char)(hi * 16 + lo);
-        if (lo >= 0)
-            value += 2;
-    }
-    dst[n] = '\0';
+    mpq_percent_decode(value);
+    snprintf(dst, size, "%s", value);
 }
 
 static int
@@ -157,9 +138,9 @@ read_line(struct mpq_layout *l, size_t *cap, int *files, const struct mpq_tsv *t
           const char *line, struct mpq_err *err)
 {
     char *words[MAX_WORDS];
-    int is_file = begins(line, file_line), rc;
+    int is_file = mpq_text_begins(line, file_line), rc;
 
-    if (!is_file && !begins(line, tensor_line))
+    if (!is_file && !mpq_text_begins(line, tensor_line))
         return 0;
     if (is_file && ++*files > 1)
         return bad_line(t, line, "a second ##file line: of another model?", err);
@@ -181,7 +162,7 @@ int
 mpq_layout_in_tsv(const struct mpq_tsv *t)
 {
     for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
-        if (begins(mpq_tsv_meta(t, i), file_line))
+        if (mpq_text_begins(mpq_tsv_meta(t, i), file_line))
             return 1;
     return 0;
 }
@@ -214,27 +195,13 @@ out:
     return rc;
 }
 
-/* A word of a ##file line: blanks, % and control bytes stand as %XX. */
-static void
-encode(char *dst, size_t size, const char *value)
-{
-    size_t n = 0;
-    for (const unsigned char *p = (const unsigned char *)value; *p && n + 4 < size;
-         p++) {
-        if (*p <= ' ' || *p == '%' || *p == 0x7f)
-            n += (size_t)snprintf(dst + n, size - n, "%%%02x", *p);
-        else
-            dst[n++] = (char)*p;
-    }
-    dst[n] = '\0';
-}
-
 int
 mpq_layout_put(const struct mpq_layout *l, struct mpq_tsv_writer *w,
                struct mpq_err *err)
 {
     char type[MPQ_TYPE_NAME_MAX];
-    char arch[3 * sizeof l->arch + 4], name[3 * sizeof l->name + 4];
+    struct mpq_buf line = { 0 };
+    int rc;
 
     for (size_t i = 0; i < l->n; i++) {
         const struct mpq_matrix *m = &l->matrices[i];
@@ -242,15 +209,22 @@ mpq_layout_put(const struct mpq_layout *l, struct mpq_tsv_writer *w,
                              mpq_type_name(m->type, type), m->rows, m->cols) < 0)
             return -1;
     }
-    encode(arch, sizeof arch, l->arch);
-    encode(name, sizeof name, l->name);
-    return mpq_tsv_put_meta(
-        w, err,
-        "file %" PRIu64 " %" PRIu64 " rest=%" PRIu64 " container=%s st_header=%" PRIu64
-        " st_rest=%" PRIu64 " n_layer=%" PRIu64 " tied=%d arch=%s name=%s",
-        l->header_bytes, l->alignment, l->rest_bytes,
-        l->container == MPQ_CONTAINER_GGUF ? "gguf" : "safetensors", l->st_header_bytes,
-        l->st_rest_bytes, l->n_layer, l->tied, arch, name);
+    mpq_buf_printf(&line,
+                   "file %" PRIu64 " %" PRIu64 " rest=%" PRIu64
+                   " container=%s st_header=%" PRIu64 " st_rest=%" PRIu64
+                   " n_layer=%" PRIu64 " tied=%d arch=",
+                   l->header_bytes, l->alignment, l->rest_bytes,
+                   l->container == MPQ_CONTAINER_GGUF ? "gguf" : "safetensors",
+                   l->st_header_bytes, l->st_rest_bytes, l->n_layer, l->tied);
+    mpq_percent_add_word(&line, l->arch);
+    mpq_buf_adds(&line, " name=");
+    mpq_percent_add_word(&line, l->name);
+    if (line.failed)
+        rc = mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    else
+        rc = mpq_tsv_put_meta(w, err, "%s", line.data);
+    mpq_buf_free(&line);
+    return rc;
 }
 
 int
@@ -272,7 +246,7 @@ mpq_layout_copy_meta(const struct mpq_tsv *t, struct mpq_tsv_writer *w,
 {
     for (size_t i = 0; i < mpq_tsv_meta_count(t); i++) {
         const char *line = mpq_tsv_meta(t, i);
-        if ((begins(line, tensor_line) || begins(line, file_line)) &&
+        if ((mpq_text_begins(line, tensor_line) || mpq_text_begins(line, file_line)) &&
             mpq_tsv_put_meta(w, err, "%s", line) < 0)
             return -1;
     }

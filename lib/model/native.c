@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/parse.h"
+#include "base/text.h"
 #include "fmt/kvtext.h"
 #include "fmt/safe.h"
 
@@ -20,12 +21,6 @@ struct joiner {
     struct mpq_pool *names;
     struct mpq_err *err;
 };
-
-static int
-begins(const char *s, const char *with)
-{
-    return strncmp(s, with, strlen(with)) == 0;
-}
 
 int
 mpq_native_is(const struct mpq_st *st)
@@ -195,14 +190,14 @@ check_types(const struct joiner *j, size_t n_packed)
     size_t n = 0;
 
     for (size_t i = 0; i < mpq_st_meta_count(j->st); i++)
-        n += begins(mpq_st_meta_key(j->st, i), type_key) != 0;
+        n += mpq_text_begins(mpq_st_meta_key(j->st, i), type_key) != 0;
     for (size_t i = 0; n != n_packed && i < mpq_st_meta_count(j->st); i++) {
         const char *key = mpq_st_meta_key(j->st, i);
         const char *tensor = key + strlen(type_key);
         char codes[MPQ_NAME_MAX + 16];
         struct mpq_tensor t = { 0 };
         uint64_t row_bytes;
-        if (!begins(key, type_key))
+        if (!mpq_text_begins(key, type_key))
             continue;
         if (parse_type(mpq_st_meta(j->st, key), &t, &row_bytes) < 0)
             return bad_tensor(j, tensor, bad_type);
@@ -220,7 +215,7 @@ mpq_native_tensors(const struct mpq_st *st, const char *name, struct mpq_pool *n
     struct mpq_err local = { 0 }; /* take() must be able to see a failure */
     struct joiner j = { .st = st, .name = name, .names = names, .err = &local };
     const char *container = mpq_st_meta(st, "mpq.container");
-    int native = container && begins(container, "native ");
+    int native = container && mpq_text_begins(container, "native ");
     size_t n_packed = 0;
     int rc = 0;
 
@@ -264,7 +259,7 @@ is_gguf_key(const char *key)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(key, others[i]) == 0)
             return 0;
-    return !begins(key, "mpq.");
+    return !mpq_text_begins(key, "mpq.");
 }
 
 int

@@ -1,4 +1,5 @@
 /* A plan in the words of other tools. */
+#include "base/text.h"
 #include "fmt/json.h"
 #include "model/names.h"
 #include "model/plan.h"
@@ -17,14 +18,6 @@ add_escaped(struct mpq_buf *b, const char *name)
     }
 }
 
-static int
-ends_with(const char *s, const char *end)
-{
-    size_t n = strlen(s), m = strlen(end);
-
-    return n >= m && strcmp(s + n - m, end) == 0;
-}
-
 int
 mpq_plan_llama(const struct mpq_plan *p, struct mpq_buf *text, struct mpq_err *err)
 {
@@ -37,7 +30,7 @@ mpq_plan_llama(const struct mpq_plan *p, struct mpq_buf *text, struct mpq_err *e
         if (!mpq_type_is_ggml(p->types[i]))
             return mpq_fail(err, MPQ_EDATA, "%s: llama-quantize has no type %s",
                             m->name, type);
-        if (ends_with(m->name, ".bias"))
+        if (mpq_text_ends(m->name, ".bias"))
             continue;
         mpq_buf_adds(text, "^");
         add_escaped(text, m->name);
