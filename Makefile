@@ -28,6 +28,7 @@ FLAGS += $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS  := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
 tools   := $(patsubst cmd/%.c,$B/%,$(wildcard cmd/mpq-*.c))
+cli_obj := $(patsubst %.c,$B/%.o,$(filter-out cmd/mpq-%,$(wildcard cmd/*.c)))
 lib_obj := $(patsubst %.c,$B/%.o,$(wildcard lib/*/*.c)) $B/rules_data.o
 rules   := $(sort $(wildcard lib/rules/*.yaml))
 units   := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/t_*.c))
@@ -71,7 +72,7 @@ $B/rules_data.o: $B/rules_data.c
 	@echo '  CC  $<'
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(CPPFLAGS) -c -o $@ $<
 
-$(tools): $B/%: $B/cmd/%.o $B/cmd/cli.o $B/cmd/bar.o $B/libmpq.a
+$(tools): $B/%: $B/cmd/%.o $(cli_obj) $B/libmpq.a
 	@echo '  LD  $@'
 	$(Q)$(CC) $(CFLAGS) $(FLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 

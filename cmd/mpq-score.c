@@ -7,13 +7,11 @@
 #include "model/layout.h"
 #include "quant/codec.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int method, variant, by;
-static uint64_t bits = 2;
+static int method, variant, by, bits;
 static const char *type_list;
 
 static const struct cli_opt opts[] = {
@@ -21,7 +19,7 @@ static const struct cli_opt opts[] = {
       "how to score" },
     { 0, "variant", CLI_CHOICE, &variant, 0, 0, "paper|official",
       "nsds nv se: the paper, or its authors' code" },
-    { 0, "bits", CLI_U64, &bits, 2, 8, "2|3|4|8", "mse: width of the rounding" },
+    { 0, "bits", CLI_CHOICE, &bits, 0, 0, "2|3|4|8", "mse: width of the rounding" },
     { 0, "by", CLI_CHOICE, &by, 0, 0, "layer|tensor", "what a row is" },
     { 't', "types", CLI_STR, &type_list, 0, 0, "LIST",
       "write damages for these types (q2_k,q4_k) instead" },
@@ -73,8 +71,8 @@ parse_types(struct job *j, const char *list, struct mpq_err *err)
         struct mpq_type *t = &j->types[j->n_types];
         snprintf(word, sizeof word, "%.*s", (int)n, list);
         if (n >= sizeof word || mpq_type_parse(word, t) < 0 || !mpq_codec_writes(*t))
-            return mpq_fail(err, MPQ_EUSAGE, "%.*s: no type that can be written",
-                            (int)n, list);
+            return mpq_fail(err, MPQ_EUSAGE,
+                            "-t: '%.*s' is no type that can be written", (int)n, list);
         if (++j->n_types == MAX_TYPES)
             return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types", MAX_TYPES - 1);
         list += n;
@@ -236,19 +234,16 @@ put_damages(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
 static int
 run(char **names, size_t n, struct mpq_err *err)
 {
+    static const int widths[] = { 2, 3, 4, 8 };
     const struct mpq_score_how how = { .method = (enum mpq_score_method)method,
                                        .official = variant,
-                                       .bits = (int)bits,
+                                       .bits = widths[bits],
                                        .by_tensor = by };
     struct job j = { 0 };
     struct mpq_out *out = NULL;
     struct mpq_tsv_writer w;
     int rc = -1;
 
-    if (bits > 4 && bits < 8) {
-        mpq_fail(err, MPQ_EUSAGE, "%" PRIu64 ": --bits takes 2, 3, 4 or 8", bits);
-        goto out;
-    }
     if ((type_list && parse_types(&j, type_list, err) < 0) ||
         read_tables(&j, names, n, err) < 0 ||
         mpq_statset_new(&j.stats, j.tables, j.n_tables, err) < 0 ||

@@ -54,7 +54,7 @@ parse_groups(const char *list, unsigned *out, struct mpq_err *err)
             i++;
         if (i == sizeof groups / sizeof *groups)
             return mpq_fail(err, MPQ_EUSAGE,
-                            "%.*s: --only takes groups of "
+                            "--only: '%.*s' is no group of "
                             "moments,zshare,entropy,rtn,spectrum,nsds",
                             (int)n, list);
         *out |= groups[i].bit;

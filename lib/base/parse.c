@@ -68,7 +68,7 @@ mpq_parse_double(const char *text, double *out)
 int
 mpq_parse_bytes(const char *text, uint64_t *out)
 {
-    static const char units[] = "kMGT";
+    static const char units[] = "kmgt", capitals[] = "KMGT";
     const char *end;
     double v, scale = 1;
 
@@ -76,15 +76,16 @@ mpq_parse_bytes(const char *text, uint64_t *out)
         return 0;
     if (real(text, &v, &end) < 0 || v < 0)
         return -1;
-    char c = *end == 'K' ? 'k' : *end;
-    const char *unit = c ? strchr(units, c) : NULL;
-    if (unit) {
-        int binary = end[1] == 'i';
-        for (const char *u = units; u <= unit; u++)
+    for (size_t i = 0; units[i]; i++) {
+        if (*end != units[i] && *end != capitals[i])
+            continue;
+        const int binary = end[1] == 'i' || end[1] == 'I';
+        for (size_t power = 0; power <= i; power++)
             scale *= binary ? 1024 : 1000;
         end += binary ? 2 : 1;
+        break;
     }
-    if (*end == 'B')
+    if (*end == 'B' || *end == 'b')
         end++;
     if (*end || v * scale >= 18446744073709551616.0)
         return -1;

@@ -253,7 +253,7 @@ run 2 mpq-alloc --risk 1 -b 3 tiny.tsv; says "a risk needs damages with a column
 misuse() { says_what=$1; shift; run 2 mpq-alloc -o result "$@"; says "$says_what"; absent result; }
 misuse "no budget: -b BITS or --size BYTES" tiny.tsv
 misuse "both -b and --size: one budget" -b 3 --size 3M tiny.tsv
-misuse "0: -b takes a number from" -b 0 tiny.tsv
+misuse "mpq-alloc: -b: '0' is not a number from 0.001 to 64" -b 0 tiny.tsv
 misuse "-t: unknown type q9" -b 3 -t q9 tiny.tsv
 misuse "--pin takes NAME=TYPE" -b 3 --pin output tiny.tsv
 misuse "--tie: a tie joins two names at least" -b 3 --tie attn_q tiny.tsv

@@ -185,7 +185,7 @@ printf '#unit\ttype\n' | bad_plan ""
 run 1 mpq-pack -p missing.tsv "$tiny"; says "missing.tsv"; one_line
 run 2 mpq-pack "$tiny"; says "takes -p PLAN"
 run 2 mpq-pack -p plan.tsv --check plan.tsv "$tiny"; says "takes -p PLAN"
-run 2 mpq-pack -p plan.tsv -m best "$tiny"; says "takes one of rtn"
+run 2 mpq-pack -p plan.tsv -m best "$tiny"; says "mpq-pack: -m: 'best' is not one of rtn"
 run 2 mpq-pack -p plan.tsv "$tiny" "$tiny"
 run 2 mpq-pack -p plan.tsv -f gguf -o no.gguf "$hf"; says "is no GGUF file"; absent no.gguf
 

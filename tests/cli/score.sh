@@ -84,7 +84,7 @@ equal "" "$(awk -F'\t' '$1 == "blk.0" && $2 == "int4" {
 run 0 mpq-score -t q8_0,f16 -v nsds-tied.tsv # rows of 36 take no block of 32
 equal 4 "$(grep -vc '^#' out)" "units that take f16"
 says "blk.0: no q8_0"
-run 2 mpq-score -t q9_9 nsds-tied.tsv; says "q9_9"
+run 2 mpq-score -t q9_9 nsds-tied.tsv; says "mpq-score: -t: 'q9_9' is no type"
 run 2 mpq-score -t f16, nsds-tied.tsv
 
 # Metadata filtered out is no fault.
@@ -108,7 +108,8 @@ run 0 mpq-score nsds-tied.tsv; cp out scores.tsv
 run 1 mpq-score scores.tsv; one_line; says "scores"
 run 1 mpq-score -o x.tsv absent.tsv; one_line; absent x.tsv
 run 2 mpq-score -m best nsds-tied.tsv
-run 2 mpq-score --bits 5 nsds-tied.tsv; says "2, 3, 4 or 8"
+run 2 mpq-score --bits 5 nsds-tied.tsv; says "mpq-score: --bits: '5' is not one of 2|3|4|8"
+run 2 mpq-score -l x nsds-tied.tsv; says "mpq-score: -l: no such option"
 sh_run 0 "mpq-score nsds-tied.tsv | head -1 >/dev/null"; silent
 [ -e /dev/full ] && { sh_run 1 "mpq-score nsds-tied.tsv >/dev/full"; one_line; }
 run 0 mpq-score --help; prints "example:"

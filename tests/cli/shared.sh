@@ -13,17 +13,26 @@ for tool in mpq-stats mpq-score mpq-alloc mpq-pack; do
     sh_run 1 "$tool --help >/dev/full"; says "standard output: No space left"; one_line
     sh_run 1 "$tool --version >&-"; says "standard output: Bad file descriptor"; one_line
 
-    run 2 $tool --no-such-option; says "$tool: no option --no-such-option"
-    says "try $tool --help"
-    run 2 $tool --=x; says "no option --"
-    run 2 $tool --no-such"$(printf '\n\033')option"; says "no option --no-such??option"
-    run 2 $tool -o ''; says "-o takes FILE, not an empty name"
-    run 2 $tool -Z; says "no option -Z"
-    run 2 $tool -j 0; says "0: -j takes a whole number from 1 to 1024"
-    run 2 $tool -j; says "-j takes N"
-    run 2 $tool --quiet=yes; says "--quiet takes no value"
-    run 2 $tool --progress=maybe; says "takes one of auto|always|never"
-    run 2 env MPQ_THREADS=many $tool; says "MPQ_THREADS=many"
+    run 2 $tool --no-such-option; says "$tool: --no-such-option: no such option"
+    says "try '$tool --help'"
+    run 2 $tool --=x; says "$tool: --: no such option"
+    run 2 $tool --no-such"$(printf '\n\033')option"; says "$tool: --no-such??option: no such option"
+    run 2 $tool -o ''; says "$tool: -o: needs FILE, not an empty name"
+    run 2 $tool -Z; says "$tool: -Z: no such option"
+    run 2 $tool -j 0; says "$tool: -j: '0' is not a whole number from 1 to 1024"
+    run 2 $tool -j; says "$tool: -j: needs N"
+    run 2 $tool --threads; says "$tool: --threads: needs N"
+    run 2 $tool --threads=x; says "$tool: --threads: 'x' is not a whole number"
+    run 2 $tool --quiet=yes; says "$tool: --quiet: takes no value"
+    run 2 $tool --progress=maybe; says "$tool: --progress: 'maybe' is not one of auto|always|never"
+    run 2 env MPQ_THREADS=many $tool; says "$tool: MPQ_THREADS: 'many' is not a whole number"
+
+    # called without anything it does not sit and wait at the terminal
+    if command -v script >/dev/null 2>&1; then
+        sh_run 2 "script -qec $tool /dev/null </dev/null"
+        prints "$tool: nothing to read: standard input is a terminal"
+        prints "usage: $tool [options] ["; prints "try '$tool --help'"
+    fi
 
     # every option of the help stands in the man page, and the other way around
     $tool --help | grep -oE -- '--[a-z][a-z0-9-]*' | sort -u >help.txt

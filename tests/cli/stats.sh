@@ -72,7 +72,7 @@ equal "effective_rank fro k99 n sigma_max stable_rank " "$(stats_of)"
 run 0 mpq-stats --no-spectrum "$data/nsds-tied"
 equal "entropy kurt max mean min mse2 mse3 mse4 mse8 n skew var zshare " "$(stats_of)"
 for bad in moment moments, ,rtn ''; do
-    run 2 mpq-stats --only "$bad" "$data/nsds-tied"; says "--only takes"
+    run 2 mpq-stats --only "$bad" "$data/nsds-tied"; says "mpq-stats: --only: '"; says "' is no group of"
 done
 run 2 mpq-stats --no-spectrum --only nsds "$data/nsds-tied"; says "leaves nothing"
 run 2 mpq-stats -l 4 "$data/nsds-tied"; says "4 layers"
@@ -121,7 +121,8 @@ run 1 mpq-stats absent.gguf; one_line; says "absent.gguf"
 run 1 mpq-stats -o no/such/folder "$data/nsds-tied"; one_line
 [ -e /dev/full ] && { sh_run 1 "mpq-stats '$data/nsds-tied' >/dev/full"; one_line; }
 sh_run 0 "mpq-stats '$data/nsds-tied' | head -1 >/dev/null"; silent
-run 2 mpq-stats a b; says "operands"
+run 2 mpq-stats a b; says "mpq-stats: 'b' is an operand too many"
+says "usage: mpq-stats [options] [MODEL]"
 run 0 mpq-stats --help; prints "example:"
 
 finish
