@@ -6,10 +6,13 @@
 #include "base/index.h"
 #include "base/parse.h"
 #include "fmt/gz.h"
+#include "fmt/sniff.h"
 #include "fmt/tsv_own.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 /* Where the parser stands. */
@@ -28,6 +31,28 @@ static int
 no_memory(struct cursor *c)
 {
     return mpq_fail(c->err, MPQ_ENOMEM, "%s: out of memory", c->t->name);
+}
+
+static int
+fail_kind(struct cursor *c, const char *kind, const char *want)
+{
+    const struct mpq_kind *k = mpq_kind_find(want);
+    char place[512];
+
+    snprintf(place, sizeof place, "%.400s:%zu", c->t->name, c->line);
+    return mpq_fail_kind(place, kind, want, k ? k->writer : NULL, c->err);
+}
+
+/* Of a table whose first row comes before any line with #. */
+static int
+fail_no_columns(struct cursor *c)
+{
+    const char *kind = c->t->kind ? c->t->kind : c->want_kind;
+    const struct mpq_kind *k = mpq_kind_find(kind ? kind : "scores");
+
+    return mpq_fail(c->err, MPQ_EDATA,
+                    "%s:%zu: a row before the line of column names, such as #%s",
+                    c->t->name, c->line, k ? k->columns : "unit<TAB>...");
 }
 
 /* "mpq KIND 1 key=value ..." */
@@ -54,8 +79,7 @@ begin_section(struct cursor *c, char *line)
                         t->name, c->line, version);
     const char *want = c->want_kind ? c->want_kind : t->kind;
     if (want && strcmp(kind, want) != 0)
-        return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: a table of %s, %s expected",
-                        t->name, c->line, kind, want);
+        return fail_kind(c, kind, want);
     if (!t->kind) {
         t->kind = kind;
         t->first = version[1] ? version + 2 : version + 1;
@@ -203,10 +227,7 @@ add_row(struct cursor *c, char *line)
     struct mpq_tsv *t = c->t;
 
     if (t->n_columns == 0)
-        return mpq_fail(c->err, MPQ_EDATA,
-                        "%s:%zu: a row before the line of column"
-                        " names",
-                        t->name, c->line);
+        return fail_no_columns(c);
     size_t n = split(line, &t->cells, &t->n_cells, &t->cap_cells);
     if (n == 0 ||
         mpq_grow(&t->lines, &t->cap_lines, t->n_rows + 1, sizeof *t->lines) < 0)
@@ -247,6 +268,12 @@ take_text(struct cursor *c, size_t n)
     struct mpq_tsv *t = c->t;
     char *p = t->text, *end = t->text + n;
 
+    const char *model = mpq_sniff_model(t->text, n);
+
+    if (model)
+        return mpq_fail(c->err, MPQ_EDATA,
+                        "%s: %s, not a table: run mpq-stats on it first", t->name,
+                        model);
     if (memchr(t->text, '\0', n))
         return mpq_fail(c->err, MPQ_EDATA, "%s: a NUL byte: not a table", t->name);
     if (n == 0)
@@ -308,8 +335,14 @@ mpq_tsv_read(struct mpq_tsv **out, const char *path, const char *kind,
 {
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     struct mpq_map map;
+    struct stat st;
 
     *out = NULL;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: a folder, not a table: if it is a model, run mpq-stats on"
+                        " it first",
+                        path);
     if (mpq_map_open(&map, path, err) < 0)
         return -1;
     int rc = mpq_gz_expand(&map, name, err);

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "fmt/gz.h"
+#include "fmt/sniff.h"
 #include "model/plan_own.h"
 #include "model/rules.h"
 
@@ -137,7 +138,8 @@ out:
     return rc;
 }
 
-/* Does TEXT[n] begin like a table: "##...", or "#" and tab-separated names? */
+/* Does TEXT[n] begin like a table: "##...", or "#" and tab-separated names? So does one
+ * without names, which is told what is missing, and what is no text at all. */
 static int
 is_table(const char *text, size_t n)
 {
@@ -146,7 +148,11 @@ is_table(const char *text, size_t n)
 
     if (n >= 2 && text[0] == '#' && text[1] == '#')
         return 1;
-    return n > 0 && text[0] == '#' && memchr(text, '\t', first) != NULL;
+    if (mpq_sniff_model(text, n))
+        return 1;
+    if (!memchr(text, '\t', first))
+        return 0;
+    return text[0] == '#' || !memchr(text, '=', first);
 }
 
 int

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/simd.h"
 #include "fmt/gz.h"
+#include "fmt/sniff.h"
 #include "model/source_own.h"
 #include "quant/codec.h"
 
@@ -48,7 +49,7 @@ open_file(struct mpq_source *s, const char *path, struct mpq_err *err)
         return mpq_gguf_open(&s->gguf, &s->map, s->name, err);
     if (s->map.size > 8 && s->map.data[8] == '{')
         return open_st(s, err);
-    return mpq_fail(err, MPQ_EDATA, "%s: neither GGUF nor safetensors", s->name);
+    return mpq_fail_no_model(s->name, s->map.data, (size_t)s->map.size, err);
 }
 
 int

@@ -28,7 +28,7 @@ for tool in mpq-stats mpq-score mpq-alloc mpq-pack; do
     run 2 env MPQ_THREADS=many $tool; says "$tool: MPQ_THREADS: 'many' is not a whole number"
 
     # called without anything it does not sit and wait at the terminal
-    if command -v script >/dev/null 2>&1; then
+    if script --version 2>&1 | grep -q util-linux; then
         sh_run 2 "script -qec $tool /dev/null </dev/null"
         prints "$tool: nothing to read: standard input is a terminal"
         prints "usage: $tool [options] ["; prints "try '$tool --help'"
@@ -51,8 +51,45 @@ for tool in mpq-stats mpq-score mpq-alloc; do
     run 1 $tool 'Broken pipe'; says "Broken pipe: No such file or directory"; one_line
     printf 'neither a model nor a table\n' >odd
     run 1 $tool -o result odd; says "odd"; one_line; absent result
+    run 1 $tool "$top/tests"; one_line
     : >empty
     run 1 $tool -o result empty; says "empty"; one_line; absent result
     sh_run 1 "$tool </dev/null"; says "standard input"; one_line
 done
+
+# the wrong kind of input is told what it is, and which tool takes it
+tiny=$top/examples/tiny-model/tiny-model.gguf
+mpq-stats --only moments,rtn "$tiny" >stats.tsv
+mpq-score -m mse stats.tsv >scores.tsv
+mpq-alloc -q -b 4 -t q2_k,q4_k,q8_0 scores.tsv >plan.tsv
+for tool in mpq-score "mpq-alloc -b 3"; do
+    run 1 $tool "$tiny"; one_line; says "tiny-model.gguf: a GGUF model, not a table: run mpq-stats on it first"
+    sh_run 1 "$tool <'$tiny'"; one_line; says "standard input: a GGUF model"
+    run 1 $tool "$top/examples/tiny-model/model.safetensors"; one_line
+    says "model.safetensors: a safetensors model, not a table: run mpq-stats"
+    run 1 $tool "$top/examples/tiny-model"; one_line
+    says "a folder, not a table: if it is a model, run mpq-stats on it first"
+done
+run 1 mpq-score plan.tsv; one_line
+says "plan.tsv:1: a table of plan (mpq-pack -p reads it), stats expected, from mpq-stats"
+run 1 mpq-score scores.tsv; one_line; says "a table of scores (mpq-alloc reads it), stats expected"
+run 1 mpq-pack -p stats.tsv "$tiny"; one_line
+says "a table of stats (mpq-score reads it), plan expected, from mpq-alloc"
+run 1 mpq-pack -p "$tiny" "$tiny"; one_line; says "a GGUF model, not a table"
+run 1 mpq-pack -p "$tiny" plan.tsv; one_line; says "plan.tsv: a table of plan, not a model: mpq-pack -p reads it"
+run 1 mpq-stats scores.tsv; one_line; says "scores.tsv: a table of scores, not a model: mpq-alloc reads it"
+sh_run 1 "mpq-stats stats.tsv | mpq-score -o result"; absent result
+grep -v '^##' stats.tsv >bare.tsv
+run 1 mpq-stats bare.tsv; one_line; says "bare.tsv: a table, not a model"
+run 1 mpq-stats "$top/examples/tiny-model/config.json"; one_line; says "config.json: JSON, neither GGUF nor safetensors: give its folder"
+printf 'PK\003\004and so on' >pytorch_model.bin
+run 1 mpq-stats pytorch_model.bin; one_line; says "a zip archive, as PyTorch writes them"
+# rows without names of their columns
+grep -v '^#' stats.tsv >rows.tsv
+run 1 mpq-score rows.tsv; one_line
+says "rows.tsv:1: a row before the line of column names, such as #layer<TAB>unit<TAB>stat<TAB>value"
+grep -v '^#' scores.tsv >rows.tsv
+run 1 mpq-alloc -b 3 rows.tsv; one_line; says "such as #unit<TAB>score<TAB>params"
+grep -v '^#' plan.tsv >rows.tsv
+run 1 mpq-pack -p rows.tsv "$tiny"; one_line; says "such as #unit<TAB>type"
 finish

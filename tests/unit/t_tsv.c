@@ -96,7 +96,13 @@ static const struct {
     { "##mpq s 1\n#u\n##end 0\n##mpq s 1\n#v\n", "columns differ" },
     { "#a\tb\n1\n", "x.tsv:2: 1 fields, the header has 2" },
     { "#a\ta\n", "x.tsv:1: column a twice" },
-    { "1\t2\n", "x.tsv:1: a row before the line of column names" },
+    { "1\t2\n", "x.tsv:1: a row before the line of column names, such as "
+                "#unit<TAB>score<TAB>params" },
+    { "##mpq plan 1\n1\t2\n", "x.tsv:2: a row before the line of column names, such as "
+                              "#unit<TAB>type" },
+    { "##mpq plan 1\n#u\n##end 0\n##mpq stats 1\n",
+      "x.tsv:4: a table of stats (mpq-score reads it), plan expected, from mpq-alloc" },
+    { "GGUF\n", "x.tsv: a GGUF model, not a table: run mpq-stats on it first" },
     { "#a\n\n", "x.tsv:2: an empty line" },
     { "##end 0\n", "##end without ##mpq" },
     { "##x\n", "no line of column names" },
