@@ -112,9 +112,9 @@ describe(const struct job *j, struct mpq_buf *text)
 {
     static const char *const efforts[] = { "fast", "default", "max" };
 
-    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s%s; model %s", MPQ_VERSION,
-                   efforts[effort], imatrix_path ? " --imatrix" : "",
-                   mpq_source_hparams(j->source)->name);
+    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s%s; model %s, id %s",
+                   MPQ_VERSION, efforts[effort], imatrix_path ? " --imatrix" : "",
+                   mpq_source_hparams(j->source)->name, j->layout.id);
 }
 
 /* Says once that what was quantized is quantized again: errors add up. */
@@ -243,6 +243,9 @@ pack(struct job *j, const char *model, struct mpq_err *err)
 
     if (open_job(j, model, plan_path, err) < 0)
         return -1;
+    if (j->plan.model_id[0] && strcmp(j->plan.model_id, j->layout.id) != 0)
+        cli_note("%s: was made for other weights (model_id %s, %s has %s)", plan_path,
+                 j->plan.model_id, mpq_source_name(j->source), j->layout.id);
     describe(j, &provenance);
     if (provenance.failed)
         mpq_fail(err, MPQ_ENOMEM, "out of memory");

@@ -94,7 +94,7 @@ mpq_layout_from_source(struct mpq_layout *out, const struct mpq_source *s,
                                                  .is_linear = w->is_linear };
     }
     if (mpq_layout_index(&l, mpq_source_name(s), err) < 0 ||
-        measure_source(&l, s, err) < 0)
+        mpq_source_id(s, l.id, err) < 0 || measure_source(&l, s, err) < 0)
         goto out;
     *out = l;
     l = (struct mpq_layout){ 0 };

@@ -5,6 +5,7 @@
  *   ##tensor NAME TYPE ROWS COLS          each matrix (two or more dimensions)
  *   ##file HEADER_BYTES ALIGNMENT rest=BYTES container=gguf|safetensors
  *          st_header=BYTES st_rest=BYTES n_layer=N tied=0|1 arch=ARCH name=NAME
+ *          model_id=HEX
  *
  * HEADER_BYTES is the header of what mpq-pack writes from this model by default,
  * padding and mpq.* keys included; rest, the tensors that are no matrices, each padded
@@ -45,6 +46,7 @@ struct mpq_layout {
     uint64_t n_layer;                             /* 0 when unknown */
     int tied;                                     /* the unembedding is token_embd */
     char arch[64], name[128];
+    char id[MPQ_ID_SIZE]; /* see mpq_source_id; empty when unknown */
     struct mpq_pool names;
     struct mpq_index index; /* name to position in matrices */
 };
@@ -60,6 +62,8 @@ int mpq_layout_in_tsv(const struct mpq_tsv *t);
 MPQ_MUST_CHECK int
 mpq_layout_from_source(struct mpq_layout *out, const struct mpq_source *s,
                        struct mpq_err *err);
+/* The model_id= of T's ##file line, or "" when there is none. */
+void mpq_layout_tsv_id(const struct mpq_tsv *t, char id[MPQ_ID_SIZE]);
 /* Prepares mpq_layout_find for a layout made by hand; FILE is for messages. -1 when a
  * name is there twice. */
 MPQ_MUST_CHECK int

@@ -83,6 +83,17 @@ decode(char *dst, size_t size, char *value)
 }
 
 static int
+read_id(char id[MPQ_ID_SIZE], const char *value)
+{
+    const size_t n = strspn(value, "0123456789abcdef");
+
+    if (n != MPQ_ID_SIZE - 1 || value[n])
+        return -1;
+    memcpy(id, value, MPQ_ID_SIZE);
+    return 0;
+}
+
+static int
 read_word(struct mpq_layout *l, char *word)
 {
     uint64_t tied = 0;
@@ -108,6 +119,8 @@ read_word(struct mpq_layout *l, char *word)
         decode(l->arch, sizeof l->arch, value);
     else if (strcmp(word, "name") == 0)
         decode(l->name, sizeof l->name, value);
+    else if (strcmp(word, "model_id") == 0)
+        return read_id(l->id, value);
     else if (strcmp(word, "container") == 0 && strcmp(value, "gguf") != 0) {
         l->container = MPQ_CONTAINER_NATIVE;
         return strcmp(value, "safetensors") == 0 ? 0 : -1;
@@ -167,6 +180,26 @@ mpq_layout_in_tsv(const struct mpq_tsv *t)
     return 0;
 }
 
+void
+mpq_layout_tsv_id(const struct mpq_tsv *t, char id[MPQ_ID_SIZE])
+{
+    static const char key[] = " model_id=";
+    char word[MPQ_ID_SIZE];
+
+    id[0] = '\0';
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++) {
+        const char *line = mpq_tsv_meta(t, i);
+        const char *at = mpq_text_begins(line, file_line) ? strstr(line, key) : NULL;
+        if (!at)
+            continue;
+        at += sizeof key - 1;
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, " "), at);
+        if (read_id(id, word) < 0)
+            id[0] = '\0';
+        return;
+    }
+}
+
 int
 mpq_layout_from_tsv(struct mpq_layout *out, const struct mpq_tsv *t,
                     struct mpq_err *err)
@@ -219,6 +252,8 @@ mpq_layout_put(const struct mpq_layout *l, struct mpq_tsv_writer *w,
     mpq_percent_add_word(&line, l->arch);
     mpq_buf_adds(&line, " name=");
     mpq_percent_add_word(&line, l->name);
+    if (l->id[0])
+        mpq_buf_printf(&line, " model_id=%s", l->id);
     if (line.failed)
         rc = mpq_fail(err, MPQ_ENOMEM, "out of memory");
     else

@@ -113,6 +113,7 @@ mpq_plan_from_tsv(struct mpq_plan *p, const struct mpq_tsv *t,
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", file);
     if (unit < 0 || type < 0 || !cover || mpq_plan_new(p, layout, err) < 0)
         goto out;
+    mpq_layout_tsv_id(t, p->model_id);
     for (size_t r = 0; r < mpq_tsv_rows(t); r++) {
         snprintf(place, sizeof place, "%.200s:%zu", file, mpq_tsv_line(t, r));
         if (read_row(p, cover, mpq_tsv_cell(t, r, (size_t)unit),

@@ -21,6 +21,7 @@ struct mpq_plan {
     struct mpq_type *types;          /* [layout->n], in its order */
     unsigned char *by_layer;         /* [layout->n] 1: told by the row of its layer */
     size_t n_unnamed; /* matrices that no line of a tensor-type file named: kept */
+    char model_id[MPQ_ID_SIZE]; /* of the model that the table names, or empty */
 };
 
 /* Every matrix at its present type, with a row of its own. LAYOUT must outlive *p. */

@@ -90,13 +90,11 @@ mpq_weight_row(const struct mpq_weight *w, uint64_t row, unsigned char *scratch)
 /* Lets the kernel drop the tensor's mapped pages. */
 void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
 
-/* Checksum of the content, for provenance: 16 hexadecimal digits and a NUL. Names,
- * types, shapes, metadata and all bytes of the tensors count, where they lie in which
- * file does not: file, pipe, gzip and split file give the same, with any number of
- * threads. Reads the whole model. */
-enum { MPQ_CHECKSUM_SIZE = 17 };
+/* Which model this is, for provenance: 16 hexadecimal digits and a NUL, from the name,
+ * type, shape and first row of every tensor. Metadata and where a tensor lies do not
+ * count: file, pipe, gzip, split file and shards give the same. */
+enum { MPQ_ID_SIZE = 17 };
 MPQ_MUST_CHECK int
-mpq_source_checksum(const struct mpq_source *s, unsigned n_threads,
-                    char hex[MPQ_CHECKSUM_SIZE], struct mpq_err *err);
+mpq_source_id(const struct mpq_source *s, char id[MPQ_ID_SIZE], struct mpq_err *err);
 
 #endif

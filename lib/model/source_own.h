@@ -1,4 +1,4 @@
-/* What source.c, weights.c, hparams.c, folder.c, checksum.c share; nobody else includes
+/* What source.c, weights.c, hparams.c, folder.c, ident.c share; nobody else includes
  * this. */
 #ifndef MPQ_MODEL_SOURCE_OWN_H
 #define MPQ_MODEL_SOURCE_OWN_H

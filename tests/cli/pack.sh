@@ -93,6 +93,20 @@ cp "$tiny" inplace.gguf
 run 0 mpq-pack -p plan.tsv -o inplace.gguf inplace.gguf; same one.gguf inplace.gguf
 run 2 mpq-pack -p - - ; says "standard input is asked for twice"
 
+# a plan made for other weights of the same shape is followed, and that is said
+mpq-stats -q --only moments -l 0 "$tiny" | grep '^##[ft]' >shape
+{ cat shape; cat plan.tsv; } >own.tsv
+run 0 mpq-pack -p own.tsv -o id.gguf "$tiny"; silent
+id=$(sed -n 's/^##file .* model_id=\([0-9a-f]\{16\}\).*/\1/p' own.tsv)
+equal 16 "${#id}" "model_id"
+sed "s/model_id=$id/model_id=0123456789abcdef/" own.tsv >others.tsv
+run 0 mpq-pack -p others.tsv -o others.gguf "$tiny"; one_line; same id.gguf others.gguf
+says "others.tsv: was made for other weights (model_id 0123456789abcdef, $tiny has $id)"
+run 0 mpq-pack --check own.tsv others.gguf; silent
+run 0 grep -c "model Tiny arithmetic and text model, id $id " id.gguf
+sed "s/model_id=$id/model_id=0/" own.tsv >odd.tsv # edited: as if there were none
+run 0 mpq-pack -p odd.tsv -o others.gguf "$tiny"; silent
+
 # quantized once more: said once
 run 0 mpq-pack -p plan.tsv -o again.gguf one.gguf; silent
 plan q4_0 q4_0 >q4.tsv

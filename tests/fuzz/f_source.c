@@ -1,5 +1,5 @@
 /* A whole model, whatever its container (GGUF, safetensors, our own packed containers,
- * gzip): what is accepted can be decoded row by row, and has a checksum. */
+ * gzip): what is accepted can be decoded row by row, and has an id. */
 #include "file.h"
 #include "replay.h"
 
@@ -28,7 +28,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *name = fuzz_file(data, size);
-    char hex[MPQ_CHECKSUM_SIZE];
+    char id[MPQ_ID_SIZE];
     const char *text;
     struct mpq_err err = { 0 };
     struct mpq_source *s;
@@ -49,7 +49,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             mpq_source_role(s, (int)l, (enum mpq_role)r);
     if (mpq_source_text(s, "config.json", &text, &err) < 0)
         abort();
-    if (mpq_source_checksum(s, 1, hex, &err) < 0)
+    if (mpq_source_id(s, id, &err) < 0)
         abort();
     mpq_source_free(s);
     return 0;

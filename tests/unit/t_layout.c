@@ -106,6 +106,11 @@ START_TEST(layout_survives_a_table)
     ck_assert_int_eq(a.tied, b.tied);
     ck_assert_str_eq(a.arch, b.arch);
     ck_assert_str_eq(a.name, b.name); /* has a blank in it */
+    ck_assert_str_eq(a.id, b.id);
+    char id[MPQ_ID_SIZE];
+    mpq_layout_tsv_id(t, id);
+    ck_assert_str_eq(id, a.id);
+    ck_assert_uint_eq(strlen(id), 16);
     mpq_tsv_free(t);
     mpq_layout_free(&a);
     mpq_layout_free(&b);
@@ -196,6 +201,9 @@ static const struct {
     { TENSOR "##file 18446744073709551615 32 rest=0\n", "more than 2^56 bytes" },
     { TENSOR "##file 100 32 st_rest=18446744073709551615\n", "more than 2^56 bytes" },
     { TENSOR "##file 100 32 container=zip\n", "a value is wrong" },
+    { TENSOR "##file 100 32 model_id=0123456789abcde\n", "a value is wrong" },
+    { TENSOR "##file 100 32 model_id=0123456789abcdef0\n", "a value is wrong" },
+    { TENSOR "##file 100 32 model_id=0123456789ABCDEF\n", "a value is wrong" },
     { TENSOR "##file 100 32 st_header=18446744073709551616\n", "a value is wrong" },
     { TENSOR "##file 1 1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1"
              " a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1 a=1\n",
