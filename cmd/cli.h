@@ -48,6 +48,7 @@ struct cli_tool {
     int min_operands, max_operands;
     int layers; /* takes -l */
     int seeds;  /* takes --seed */
+    const int *alone; /* a flag with which no input is read, or NULL */
 };
 
 /* What the shared options set. */

@@ -261,7 +261,7 @@ check_operands(const struct cli_tool *tool, char **operands, int n)
         cli_misuse_usage("needs %s", tool->operands);
     if (n > tool->max_operands)
         cli_misuse_usage("'%s' is an operand too many", operands[tool->max_operands]);
-    if (n == 0 && isatty(STDIN_FILENO))
+    if (n == 0 && !(tool->alone && *tool->alone) && isatty(STDIN_FILENO))
         cli_misuse_usage("nothing to read: standard input is a terminal");
 }
 
