@@ -30,7 +30,7 @@ static const struct cli_tool tool = {
     .name = "mpq-score",
     .summary = "Scores the layers or tensors of a model from their statistics.",
     .operands = "[STATS...]",
-    .example = "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 > plan.tsv",
+    .example = "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
     .opts = opts,
     .max_operands = 1024,
 };
