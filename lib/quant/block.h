@@ -5,6 +5,7 @@
 #define MPQ_QUANT_BLOCK_H
 
 #include "quant/codec.h"
+#include "quant/grid.h"
 
 struct mpq_codec {
     uint32_t block;       /* elements */
@@ -14,7 +15,14 @@ struct mpq_codec {
     /* src[n * block], with an importance for each or NULL, into N blocks at DST. */
     void (*encode)(const float *src, const float *importance, unsigned char *dst,
                    size_t n, enum mpq_effort effort);
+    /* Block types: the codes that an element can have, and code[block] put into a block
+     * whose scales stay. */
+    struct mpq_grid grid;
+    void (*put_codes)(const unsigned char *code, unsigned char *dst);
 };
+
+/* NULL for intB and for types without a codec. */
+const struct mpq_codec *mpq_codec_find(struct mpq_type t);
 
 extern const struct mpq_codec mpq_codec_f32, mpq_codec_f16, mpq_codec_bf16;
 extern const struct mpq_codec mpq_codec_q8_0, mpq_codec_q5_0, mpq_codec_q4_0;
@@ -28,5 +36,9 @@ void
 mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t cols);
 void mpq_intb_encode(struct mpq_type t, const float *src, const float *importance,
                      unsigned char *dst, size_t cols, enum mpq_effort effort);
+void mpq_intb_grid_read(struct mpq_type t, const unsigned char *src, size_t cols,
+                        float *scale, float *offset);
+void mpq_intb_grid_write(struct mpq_type t, unsigned char *dst, size_t cols,
+                         const unsigned char *code);
 
 #endif

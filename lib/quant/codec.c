@@ -6,8 +6,8 @@
 
 #include <assert.h>
 
-static const struct mpq_codec *
-find(struct mpq_type t)
+const struct mpq_codec *
+mpq_codec_find(struct mpq_type t)
 {
     switch (t.id) {
     case MPQ_F32:
@@ -54,7 +54,7 @@ is_intb(struct mpq_type t)
 int
 mpq_codec_reads(struct mpq_type t)
 {
-    return is_intb(t) || find(t) != NULL;
+    return is_intb(t) || mpq_codec_find(t) != NULL;
 }
 
 int
@@ -66,7 +66,7 @@ mpq_codec_writes(struct mpq_type t)
 void
 mpq_decode_row(struct mpq_type t, const void *src, float *dst, size_t cols)
 {
-    const struct mpq_codec *codec = find(t);
+    const struct mpq_codec *codec = mpq_codec_find(t);
 
     if (!codec) {
         assert(is_intb(t));
@@ -108,7 +108,7 @@ void
 mpq_encode_row(struct mpq_type t, const float *src, const float *importance, void *dst,
                size_t cols, enum mpq_effort effort)
 {
-    const struct mpq_codec *codec = find(t);
+    const struct mpq_codec *codec = mpq_codec_find(t);
 
     if (!codec) {
         assert(is_intb(t));

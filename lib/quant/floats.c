@@ -88,6 +88,12 @@ encode_bf16(const float *src, const float *importance, unsigned char *dst, size_
     store_bf16(src, dst, n);
 }
 
-const struct mpq_codec mpq_codec_f32 = { 1, 4, decode_f32, encode_f32 };
-const struct mpq_codec mpq_codec_f16 = { 1, 2, decode_f16, encode_f16 };
-const struct mpq_codec mpq_codec_bf16 = { 1, 2, decode_bf16, encode_bf16 };
+const struct mpq_codec mpq_codec_f32 = {
+    .block = 1, .block_bytes = 4, .decode = decode_f32, .encode = encode_f32
+};
+const struct mpq_codec mpq_codec_f16 = {
+    .block = 1, .block_bytes = 2, .decode = decode_f16, .encode = encode_f16
+};
+const struct mpq_codec mpq_codec_bf16 = {
+    .block = 1, .block_bytes = 2, .decode = decode_bf16, .encode = encode_bf16
+};

@@ -62,6 +62,20 @@ mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t 
     }
 }
 
+void
+mpq_intb_grid_read(struct mpq_type t, const unsigned char *src, size_t cols,
+                   float *scale, float *offset)
+{
+    const size_t group = t.group ? t.group : cols;
+    const unsigned char *scales = src + (cols * t.bits + 7) / 8;
+    const unsigned char *zeros = scales + 2 * (size_t)mpq_type_groups(t, cols);
+
+    for (size_t j = 0; j < cols; j++) {
+        scale[j] = mpq_get_f16(scales + 2 * (j / group));
+        offset[j] = t.symmetric ? 0 : -scale[j] * mpq_get_f16(zeros + 2 * (j / group));
+    }
+}
+
 /* How hard to look: SIDE candidates (or SIDE by SIDE), moved ROUNDS times. */
 struct plan {
     int side, rounds;
@@ -242,6 +256,30 @@ put_codes(struct bits *b, const unsigned char *code, size_t n, unsigned bits)
             b->n_pending -= 8;
         }
     }
+}
+
+void
+mpq_intb_grid_write(struct mpq_type t, unsigned char *dst, size_t cols,
+                    const unsigned char *code)
+{
+    struct bits out = { dst, 0, 0 };
+
+    put_codes(&out, code, cols, t.bits);
+    if (out.n_pending)
+        *out.dst = (unsigned char)out.pending;
+}
+
+void
+mpq_intb_take_group(struct mpq_type t, const unsigned char *group, size_t n, size_t g,
+                    unsigned char *dst, size_t cols)
+{
+    const unsigned char *from = group + (n * t.bits + 7) / 8;
+    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
+    unsigned char *zeros = scales + 2 * (size_t)mpq_type_groups(t, cols);
+
+    memcpy(scales + 2 * g, from, 2);
+    if (!t.symmetric)
+        memcpy(zeros + 2 * g, from + 2, 2);
 }
 
 /* Codes of a group: next to x / scale + zero, SIGNS: next to the sign alone. */

@@ -31,17 +31,24 @@ static const struct mpq_sym_plan plans[2][3] = {
     { { 0.75f, 1.08f, 1, 1, 0 }, { 0.7f, 1.1f, 3, 2, 0 }, { 0.7f, 1.15f, 8, 4, 0 } },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int j = 0; j < N / 2; j++)
+        dst[2 + j] = (unsigned char)(code[j] | code[j + N / 2] << 4);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, unsigned char *dst)
 {
     const float inverse = mpq_inverse(d);
+    unsigned char code[N];
 
+    for (int j = 0; j < N; j++)
+        code[j] = (unsigned char)mpq_iq4_code(x[j] * inverse);
     mpq_put_f16(dst, d);
-    for (int j = 0; j < N / 2; j++) {
-        const int low = mpq_iq4_code(x[j] * inverse);
-        const int up = mpq_iq4_code(x[j + N / 2] * inverse);
-        dst[2 + j] = (unsigned char)(low | up << 4);
-    }
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -58,4 +65,6 @@ encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, siz
     }
 }
 
-const struct mpq_codec mpq_codec_iq4_nl = { N, BYTES, decode_iq4_nl, encode_iq4_nl };
+const struct mpq_codec mpq_codec_iq4_nl = {
+    N, BYTES, decode_iq4_nl, encode_iq4_nl, { 16, mpq_iq4_level, 0 }, put_codes
+};

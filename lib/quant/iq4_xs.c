@@ -41,27 +41,37 @@ static const struct mpq_ksym_plan plans[] = {
     [MPQ_EFFORT_MAX] = { { 0.7f, 1.15f, 8, 4, 0 }, 0.8f, 1.3f, 64, 8 },
 };
 
-/* Codes of the chosen scales, and their places. */
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int s = 0; s < N / SUB; s++)
+        for (int j = 0; j < SUB / 2; j++)
+            dst[CODES + SUB / 2 * s + j] =
+                (unsigned char)(code[SUB * s + j] | code[SUB * s + j + SUB / 2] << 4);
+}
+
+/* Scales, and the codes next to what they make of X. */
 MPQ_INLINE void
 pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
 {
+    unsigned char code[N];
     int high = 0;
 
     memset(dst, 0, CODES);
     for (int s = 0; s < N / SUB; s++) {
         const float inverse = mpq_inverse(b->d * (float)b->scale[s]);
         const int bits = b->scale[s] + 32;
-        const float *y = x + SUB * s;
-        unsigned char *q = dst + CODES + SUB / 2 * s, *low = dst + LOW + (s >> 1);
-        for (int j = 0; j < SUB / 2; j++)
-            q[j] = (unsigned char)(mpq_iq4_code(y[j] * inverse) |
-                                   mpq_iq4_code(y[j + SUB / 2] * inverse) << 4);
+        unsigned char *low = dst + LOW + (s >> 1);
+        for (int j = SUB * s; j < SUB * (s + 1); j++)
+            code[j] = (unsigned char)mpq_iq4_code(x[j] * inverse);
         *low = (unsigned char)(*low | (bits & 15) << 4 * (s & 1));
         high |= bits >> 4 << 2 * s;
     }
     mpq_put_f16(dst, b->d);
     dst[HIGH] = (unsigned char)high;
     dst[HIGH + 1] = (unsigned char)(high >> 8);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -78,4 +88,6 @@ encode_iq4_xs(const float *src, const float *importance, unsigned char *dst, siz
     }
 }
 
-const struct mpq_codec mpq_codec_iq4_xs = { N, BYTES, decode_iq4_xs, encode_iq4_xs };
+const struct mpq_codec mpq_codec_iq4_xs = {
+    N, BYTES, decode_iq4_xs, encode_iq4_xs, { 16, mpq_iq4_level, 0 }, put_codes
+};

@@ -36,13 +36,10 @@ static const struct mpq_kasym_plan plans[] = {
     [MPQ_EFFORT_MAX] = { { -0.3f, 1.0f, 8, 4, 0 }, 0.8f, 1.2f, 8, 8 },
 };
 
+/* Codes into their places. */
 MPQ_INLINE void
-pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+put_codes(const unsigned char *code, unsigned char *dst)
 {
-    for (int s = 0; s < N / SUB; s++)
-        dst[s] = (unsigned char)(b->scale[s] | b->min[s] << 4);
-    mpq_put_f16(dst + D, b->d);
-    mpq_put_f16(dst + DMIN, b->dmin);
     for (int h = 0; h < 2; h++) {
         for (int k = 0; k < 32; k++) {
             const unsigned char *c = code + 128 * h + k;
@@ -50,6 +47,16 @@ pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char
                 (unsigned char)(c[0] | c[32] << 2 | c[64] << 4 | c[96] << 6);
         }
     }
+}
+
+MPQ_INLINE void
+pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+{
+    for (int s = 0; s < N / SUB; s++)
+        dst[s] = (unsigned char)(b->scale[s] | b->min[s] << 4);
+    mpq_put_f16(dst + D, b->d);
+    mpq_put_f16(dst + DMIN, b->dmin);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -68,4 +75,5 @@ encode_q2_k(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q2_k = { N, BYTES, decode_q2_k, encode_q2_k };
+const struct mpq_codec mpq_codec_q2_k = { N,           BYTES,          decode_q2_k,
+                                          encode_q2_k, { 4, NULL, 0 }, put_codes };

@@ -60,7 +60,25 @@ put_scale(unsigned char *p, int j, int scale)
     p[8 + (j & 3)] = (unsigned char)(p[8 + (j & 3)] | bits >> 4 << 2 * (j >> 2));
 }
 
-/* Codes of the chosen scales, and their places. */
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int k = 0; k < 32; k++) {
+        int high = 0;
+        for (int bit = 0; bit < 8; bit++)
+            high |= code[32 * bit + k] >> 2 << bit;
+        dst[k] = (unsigned char)high;
+        for (int h = 0; h < 2; h++) {
+            const unsigned char *c = code + 128 * h + k;
+            dst[LOW + 32 * h + k] =
+                (unsigned char)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 |
+                                (c[96] & 3) << 6);
+        }
+    }
+}
+
+/* Scales, and the codes next to what they make of X. */
 MPQ_INLINE void
 pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
 {
@@ -74,18 +92,7 @@ pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
         put_scale(dst + SCALES, s, b->scale[s]);
     }
     mpq_put_f16(dst + D, b->d);
-    for (int k = 0; k < 32; k++) {
-        int high = 0;
-        for (int bit = 0; bit < 8; bit++)
-            high |= code[32 * bit + k] >> 2 << bit;
-        dst[k] = (unsigned char)high;
-        for (int h = 0; h < 2; h++) {
-            const unsigned char *c = code + 128 * h + k;
-            dst[LOW + 32 * h + k] =
-                (unsigned char)((c[0] & 3) | (c[32] & 3) << 2 | (c[64] & 3) << 4 |
-                                (c[96] & 3) << 6);
-        }
-    }
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -102,4 +109,5 @@ encode_q3_k(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q3_k = { N, BYTES, decode_q3_k, encode_q3_k };
+const struct mpq_codec mpq_codec_q3_k = { N,           BYTES,           decode_q3_k,
+                                          encode_q3_k, { 8, NULL, -4 }, put_codes };

@@ -30,17 +30,24 @@ static const struct mpq_sym_plan plans[2][3] = {
     { { 0.75f, 1.08f, 1, 1, 0 }, { 0.7f, 1.1f, 3, 2, 0 }, { 0.7f, 1.1f, 8, 3, 0 } },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int j = 0; j < N / 2; j++)
+        dst[2 + j] = (unsigned char)(code[j] | code[j + N / 2] << 4);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, unsigned char *dst)
 {
     const float inverse = mpq_inverse(d);
+    unsigned char code[N];
 
+    for (int j = 0; j < N; j++)
+        code[j] = (unsigned char)((int)mpq_level(levels, x[j] * inverse) + 8);
     mpq_put_f16(dst, d);
-    for (int j = 0; j < N / 2; j++) {
-        const int low = (int)mpq_level(levels, x[j] * inverse) + 8;
-        const int up = (int)mpq_level(levels, x[j + N / 2] * inverse) + 8;
-        dst[2 + j] = (unsigned char)(low | up << 4);
-    }
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -57,4 +64,6 @@ encode_q4_0(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q4_0 = { N, BYTES, decode_q4_0, encode_q4_0 };
+const struct mpq_codec mpq_codec_q4_0 = {
+    N, BYTES, decode_q4_0, encode_q4_0, { 16, NULL, -8 }, put_codes
+};

@@ -29,18 +29,25 @@ static const struct mpq_asym_plan plans[2][3] = {
     { { -0.2f, 1.2f, 1, 1, 0 }, { -0.3f, 1.6f, 4, 2, 0 }, { -0.3f, 2.0f, 16, 3, 0 } },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int j = 0; j < N / 2; j++)
+        dst[4 + j] = (unsigned char)(code[j] | code[j + N / 2] << 4);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, float m, unsigned char *dst)
 {
     const float inverse = mpq_inverse(d);
+    unsigned char code[N];
 
+    for (int j = 0; j < N; j++)
+        code[j] = (unsigned char)(int)mpq_nearest((x[j] - m) * inverse, 0.0f, 15.0f);
     mpq_put_f16(dst, d);
     mpq_put_f16(dst + 2, m);
-    for (int j = 0; j < N / 2; j++) {
-        const int low = (int)mpq_nearest((x[j] - m) * inverse, 0.0f, 15.0f);
-        const int up = (int)mpq_nearest((x[j + N / 2] - m) * inverse, 0.0f, 15.0f);
-        dst[4 + j] = (unsigned char)(low | up << 4);
-    }
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -59,4 +66,5 @@ encode_q4_1(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q4_1 = { N, BYTES, decode_q4_1, encode_q4_1 };
+const struct mpq_codec mpq_codec_q4_1 = { N,           BYTES,           decode_q4_1,
+                                          encode_q4_1, { 16, NULL, 0 }, put_codes };

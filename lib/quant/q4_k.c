@@ -37,16 +37,23 @@ static const struct mpq_kasym_plan plans[] = {
     [MPQ_EFFORT_MAX] = { { -0.3f, 2.0f, 8, 4, 0 }, 0.9f, 1.1f, 8, 8 },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int p = 0; p < N / 64; p++)
+        for (int k = 0; k < 32; k++)
+            dst[CODES + 32 * p + k] =
+                (unsigned char)(code[64 * p + k] | code[64 * p + k + 32] << 4);
+}
+
 MPQ_INLINE void
 pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
 {
     mpq_put_f16(dst, b->d);
     mpq_put_f16(dst + 2, b->dmin);
     mpq_kscale_put(dst + SCALES, b->scale, b->min);
-    for (int p = 0; p < N / 64; p++)
-        for (int k = 0; k < 32; k++)
-            dst[CODES + 32 * p + k] =
-                (unsigned char)(code[64 * p + k] | code[64 * p + k + 32] << 4);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -65,4 +72,5 @@ encode_q4_k(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q4_k = { N, BYTES, decode_q4_k, encode_q4_k };
+const struct mpq_codec mpq_codec_q4_k = { N,           BYTES,           decode_q4_k,
+                                          encode_q4_k, { 16, NULL, 0 }, put_codes };

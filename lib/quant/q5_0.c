@@ -37,6 +37,13 @@ static const struct mpq_sym_plan plans[2][3] = {
     { { 0.85f, 1.04f, 1, 1, 0 }, { 0.8f, 1.06f, 3, 2, 0 }, { 0.8f, 1.1f, 8, 3, 0 } },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    mpq_put_5bits(code, dst + 2);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, unsigned char *dst)
 {
@@ -46,7 +53,7 @@ pack(const float *x, float d, unsigned char *dst)
     for (int j = 0; j < N; j++)
         code[j] = (unsigned char)((int)mpq_level(levels, x[j] * inverse) + 16);
     mpq_put_f16(dst, d);
-    mpq_put_5bits(code, dst + 2);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -63,4 +70,6 @@ encode_q5_0(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q5_0 = { N, BYTES, decode_q5_0, encode_q5_0 };
+const struct mpq_codec mpq_codec_q5_0 = {
+    N, BYTES, decode_q5_0, encode_q5_0, { 32, NULL, -16 }, put_codes
+};

@@ -36,6 +36,13 @@ static const struct mpq_asym_plan plans[2][3] = {
     { { -0.2f, 1.5f, 1, 1, 0 }, { -0.3f, 2.0f, 4, 2, 0 }, { -0.3f, 2.5f, 16, 3, 0 } },
 };
 
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    mpq_put_5bits(code, dst + 4);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, float m, unsigned char *dst)
 {
@@ -46,7 +53,7 @@ pack(const float *x, float d, float m, unsigned char *dst)
         code[j] = (unsigned char)(int)mpq_nearest((x[j] - m) * inverse, 0.0f, 31.0f);
     mpq_put_f16(dst, d);
     mpq_put_f16(dst + 2, m);
-    mpq_put_5bits(code, dst + 4);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -65,4 +72,5 @@ encode_q5_1(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q5_1 = { N, BYTES, decode_q5_1, encode_q5_1 };
+const struct mpq_codec mpq_codec_q5_1 = { N,           BYTES,           decode_q5_1,
+                                          encode_q5_1, { 32, NULL, 0 }, put_codes };

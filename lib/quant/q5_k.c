@@ -41,12 +41,10 @@ static const struct mpq_kasym_plan plans[] = {
     [MPQ_EFFORT_MAX] = { { -0.3f, 2.5f, 8, 4, 0 }, 0.9f, 1.1f, 8, 8 },
 };
 
+/* Codes into their places. */
 MPQ_INLINE void
-pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+put_codes(const unsigned char *code, unsigned char *dst)
 {
-    mpq_put_f16(dst, b->d);
-    mpq_put_f16(dst + 2, b->dmin);
-    mpq_kscale_put(dst + SCALES, b->scale, b->min);
     for (int k = 0; k < 32; k++) {
         int high = 0;
         for (int s = 0; s < 8; s++)
@@ -58,6 +56,15 @@ pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char
             dst[CODES + 32 * p + k] =
                 (unsigned char)((code[64 * p + k] & 15) | (code[64 * p + k + 32] & 15)
                                                               << 4);
+}
+
+MPQ_INLINE void
+pack(const struct mpq_kasym_state *b, const unsigned char code[N], unsigned char *dst)
+{
+    mpq_put_f16(dst, b->d);
+    mpq_put_f16(dst + 2, b->dmin);
+    mpq_kscale_put(dst + SCALES, b->scale, b->min);
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -76,4 +83,5 @@ encode_q5_k(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q5_k = { N, BYTES, decode_q5_k, encode_q5_k };
+const struct mpq_codec mpq_codec_q5_k = { N,           BYTES,           decode_q5_k,
+                                          encode_q5_k, { 32, NULL, 0 }, put_codes };

@@ -56,7 +56,22 @@ static const struct mpq_ksym_plan plans[] = {
     [MPQ_EFFORT_MAX] = { { 0.9f, 1.04f, 8, 4, 0 }, 0.9f, 1.1f, 64, 8 },
 };
 
-/* Codes of the chosen scales, and their places. */
+/* Codes into their places. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int h = 0; h < 2; h++) {
+        const unsigned char *c = code + 128 * h;
+        for (int j = 0; j < 64; j++)
+            dst[64 * h + j] = (unsigned char)((c[j] & 15) | (c[j + 64] & 15) << 4);
+        for (int j = 0; j < 32; j++)
+            dst[HIGH + 32 * h + j] =
+                (unsigned char)(c[j] >> 4 | c[j + 32] >> 4 << 2 | c[j + 64] >> 4 << 4 |
+                                c[j + 96] >> 4 << 6);
+    }
+}
+
+/* Scales, and the codes next to what they make of X. */
 MPQ_INLINE void
 pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
 {
@@ -69,15 +84,7 @@ pack(const float *x, const struct mpq_ksym_state *b, unsigned char *dst)
         dst[SCALE + s] = (unsigned char)b->scale[s];
     }
     mpq_put_f16(dst + D, b->d);
-    for (int h = 0; h < 2; h++) {
-        const unsigned char *c = code + 128 * h;
-        for (int j = 0; j < 64; j++)
-            dst[64 * h + j] = (unsigned char)((c[j] & 15) | (c[j + 64] & 15) << 4);
-        for (int j = 0; j < 32; j++)
-            dst[HIGH + 32 * h + j] =
-                (unsigned char)(c[j] >> 4 | c[j + 32] >> 4 << 2 | c[j + 64] >> 4 << 4 |
-                                c[j + 96] >> 4 << 6);
-    }
+    put_codes(code, dst);
 }
 
 MPQ_CLONES static void
@@ -94,4 +101,6 @@ encode_q6_k(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q6_k = { N, BYTES, decode_q6_k, encode_q6_k };
+const struct mpq_codec mpq_codec_q6_k = {
+    N, BYTES, decode_q6_k, encode_q6_k, { 64, NULL, -32 }, put_codes
+};

@@ -29,6 +29,14 @@ static const struct mpq_sym_plan plans[2][3] = {
     { { 0, 0, 0, 0, 0 }, { 0.98f, 1.01f, 1, 1, 0 }, { 0.9f, 1.1f, 8, 3, 0 } },
 };
 
+/* Codes into their places, counted from -127. */
+MPQ_INLINE void
+put_codes(const unsigned char *code, unsigned char *dst)
+{
+    for (int j = 0; j < N; j++)
+        dst[2 + j] = (unsigned char)(code[j] - 127);
+}
+
 MPQ_INLINE void
 pack(const float *x, float d, unsigned char *dst)
 {
@@ -53,4 +61,6 @@ encode_q8_0(const float *src, const float *importance, unsigned char *dst, size_
     }
 }
 
-const struct mpq_codec mpq_codec_q8_0 = { N, BYTES, decode_q8_0, encode_q8_0 };
+const struct mpq_codec mpq_codec_q8_0 = {
+    N, BYTES, decode_q8_0, encode_q8_0, { 255, NULL, -127 }, put_codes
+};

@@ -1,0 +1,96 @@
+#include "quant/grid.h"
+
+#include "quant/block.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const signed char signs[] = { -1, 1 };
+
+int
+mpq_grid_of(struct mpq_type t, struct mpq_grid *grid)
+{
+    const struct mpq_codec *c = mpq_codec_find(t);
+
+    *grid = (struct mpq_grid){ 0 };
+    if (c && c->put_codes) {
+        *grid = c->grid;
+    } else if (t.id == MPQ_INT && mpq_codec_reads(t)) {
+        grid->n_codes = 1u << t.bits;
+        grid->level = t.symmetric && t.bits == 1 ? signs : NULL;
+        grid->first = t.symmetric ? -(float)(grid->n_codes / 2) : 0;
+    }
+    return grid->n_codes > 0;
+}
+
+size_t
+mpq_grid_block(struct mpq_type t, size_t cols)
+{
+    if (t.id == MPQ_INT)
+        return t.group && t.group < cols ? t.group : cols;
+    return mpq_type_block(t);
+}
+
+/* A block's values when all its codes are alike. */
+static void
+decode_with(const struct mpq_codec *c, unsigned char *block, unsigned code, float *dst)
+{
+    unsigned char codes[256];
+
+    memset(codes, (int)code, c->block);
+    c->put_codes(codes, block);
+    c->decode(block, dst, 1);
+}
+
+/* Where codes count from 0 the offset is the value of code 0; elsewhere there is none,
+ * and the scale is the value of level 1. */
+static void
+read_block(const struct mpq_codec *c, const unsigned char *src, float *scale,
+           float *offset)
+{
+    unsigned char block[512];
+    unsigned one = 1;
+
+    assert(c->block <= 256 && c->block_bytes <= sizeof block);
+    memcpy(block, src, c->block_bytes);
+    if (c->grid.level)
+        while (c->grid.level[one] != 1)
+            one++;
+    else
+        one = (unsigned)(1 - (int)c->grid.first);
+    decode_with(c, block, one, scale);
+    memset(offset, 0, c->block * sizeof *offset);
+    if (c->grid.level || c->grid.first < 0)
+        return;
+    decode_with(c, block, 0, offset);
+    for (size_t j = 0; j < c->block; j++)
+        scale[j] -= offset[j];
+}
+
+void
+mpq_grid_read(struct mpq_type t, const unsigned char *blocks, size_t n, float *scale,
+              float *offset)
+{
+    const struct mpq_codec *c = mpq_codec_find(t);
+
+    if (!c) {
+        mpq_intb_grid_read(t, blocks, n, scale, offset);
+        return;
+    }
+    for (size_t j = 0; j < n; j += c->block, blocks += c->block_bytes)
+        read_block(c, blocks, scale + j, offset + j);
+}
+
+void
+mpq_grid_write(struct mpq_type t, unsigned char *blocks, size_t n,
+               const unsigned char *code)
+{
+    const struct mpq_codec *c = mpq_codec_find(t);
+
+    if (!c) {
+        mpq_intb_grid_write(t, blocks, n, code);
+        return;
+    }
+    for (size_t j = 0; j < n; j += c->block, blocks += c->block_bytes)
+        c->put_codes(code + j, blocks);
+}
