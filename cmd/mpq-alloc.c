@@ -12,7 +12,7 @@
 
 static double bits, risk;
 static uint64_t size;
-static int nominal, method, split, format;
+static int nominal, method, split, format, list_types;
 static const char *types, *rest, *runtime, *rules_path, *policy_path, *model_path,
     *config_dir, *sweep;
 static struct cli_list pins, ties;
@@ -45,6 +45,8 @@ static const struct cli_opt opts[] = {
       "the front over these bits (or sizes, with a unit)" },
     { 'f', "format", CLI_CHOICE, &format, 0, 0, "tsv|llama|gptqmodel",
       "what to write" },
+    { 0, "list-types", CLI_FLAG, &list_types, 0, 0, NULL,
+      "print the types there are, and read nothing" },
     { 0 },
 };
 enum { FORMAT_TSV, FORMAT_LLAMA, FORMAT_GPTQMODEL };
@@ -57,6 +59,7 @@ static const struct cli_tool tool = {
     .opts = opts,
     .max_operands = 1,
     .seeds = 1,
+    .alone = &list_types,
 };
 
 struct job {
@@ -294,11 +297,14 @@ run_once(const struct job *j, struct mpq_err *err)
 
     if (mpq_alloc_solve(j->alloc, j->method, budget, cli.seed, &r, err) < 0)
         return -1;
-    mpq_alloc_summary(j->alloc, &r, &text);
-    if (text.data)
-        say(text.data);
+    int rc = mpq_alloc_price(j->alloc, &r, err);
+    if (rc == 0) {
+        mpq_alloc_summary(j->alloc, &r, &text);
+        if (text.data)
+            say(text.data);
+        rc = write_plan(j, &r, err);
+    }
     mpq_buf_free(&text);
-    int rc = write_plan(j, &r, err);
     free(r.pick);
     return rc;
 }
@@ -376,9 +382,29 @@ out:
 }
 
 static int
+print_types(struct mpq_err *err)
+{
+    struct mpq_buf text = { 0 };
+    struct mpq_out *out = NULL;
+    int rc = -1;
+
+    if (mpq_alloc_list_types(&text, err) == 0 && cli_open_output(&out, 0, err) == 0 &&
+        mpq_out_write(out, text.data, text.len, err) == 0) {
+        rc = mpq_out_close(out, err);
+        out = NULL;
+    }
+    mpq_out_free(out);
+    mpq_buf_free(&text);
+    return rc;
+}
+
+static int
 run(const char *table, struct mpq_err *err)
 {
     struct job j = { .by_size = 0 };
+
+    if (list_types)
+        return print_types(err);
     int rc = open_job(&j, table, err);
 
     if (rc == 0) {

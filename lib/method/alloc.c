@@ -18,25 +18,41 @@ no_memory(struct mpq_err *err)
     return mpq_fail(err, MPQ_ENOMEM, "allocation: out of memory");
 }
 
-/* Every type that the runtime loads and mpq-pack writes. */
-static void
-default_types(struct mpq_alloc *a)
+struct mpq_type *
+mpq_alloc_default_types(const struct mpq_rules *r, size_t *n)
 {
-    const struct mpq_rules *r = a->rules;
+    struct mpq_type *types = mpq_array(r->n_types + 8, sizeof *types);
 
-    for (size_t i = 0; i < r->n_types; i++) {
+    *n = 0;
+    for (size_t i = 0; types && i < r->n_types; i++) {
         struct mpq_type t = r->types[i].type;
         if (!r->types[i].any_native) {
             if (mpq_codec_writes(t))
-                a->types[a->n_types++] = t;
+                types[(*n)++] = t;
             continue;
         }
         t = MPQ_TYPE(MPQ_INT);
         t.group = NATIVE_GROUP;
         for (t.bits = 1; t.bits <= 8; t.bits++)
-            if (mpq_codec_writes(t))
-                a->types[a->n_types++] = t;
+            types[(*n)++] = t;
     }
+    return types;
+}
+
+/* A type that was asked for is written, or somewhere there already. */
+static int
+check_written(const struct mpq_alloc *a, struct mpq_type type, struct mpq_err *err)
+{
+    char name[MPQ_TYPE_NAME_MAX];
+
+    if (mpq_codec_writes(type))
+        return 0;
+    for (size_t i = 0; i < a->layout->n; i++)
+        if (mpq_type_eq(a->layout->matrices[i].type, type))
+            return 0;
+    return mpq_fail(err, MPQ_EUSAGE,
+                    "types: mpq-pack does not write %s (mpq-alloc --list-types)",
+                    mpq_type_name(type, name));
 }
 
 static int
@@ -45,19 +61,21 @@ choose_types(struct mpq_alloc *a, struct mpq_err *err)
     const struct mpq_policy *p = a->policy;
     const struct mpq_damage *d = a->damage;
 
-    a->types =
-        mpq_array(a->rules->n_types + 8 + p->n_types + d->n_types, sizeof *a->types);
+    a->listed = p->n_types || p->keep;
+    if (!a->listed && d->is_scores) {
+        a->types = mpq_alloc_default_types(a->rules, &a->n_types);
+    } else {
+        a->n_types = a->listed ? p->n_types : d->n_types;
+        a->types = mpq_array(a->n_types, sizeof *a->types);
+        if (a->types && a->n_types)
+            memcpy(a->types, a->listed ? p->types : d->types,
+                   a->n_types * sizeof *a->types);
+    }
     if (!a->types)
         return no_memory(err);
-    if (p->n_types) {
-        memcpy(a->types, p->types, p->n_types * sizeof *p->types);
-        a->n_types = p->n_types;
-    } else if (!d->is_scores) {
-        memcpy(a->types, d->types, d->n_types * sizeof *d->types);
-        a->n_types = d->n_types;
-    } else {
-        default_types(a);
-    }
+    for (size_t t = 0; t < p->n_types; t++)
+        if (check_written(a, p->types[t], err) < 0)
+            return -1;
     a->container = a->rules->container == MPQ_CONTAINER_NATIVE ? MPQ_CONTAINER_NATIVE
                                                                : a->layout->container;
     for (size_t t = 0; t < a->n_types; t++)
@@ -73,10 +91,67 @@ mpq_alloc_offers(const struct mpq_alloc *a, size_t u, struct mpq_type t)
 
     for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
         const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
-        if (mpq_rules_allow(a->rules, t, m->rows, m->cols, &multiple) != MPQ_LEGAL)
+        enum mpq_legal legal =
+            mpq_rules_allow(a->rules, t, m->rows, m->cols, &multiple);
+        if (legal != MPQ_LEGAL &&
+            !(legal == MPQ_NOT_WRITTEN && mpq_type_eq(m->type, t)))
             return 0;
     }
     return 1;
+}
+
+/* May all of unit U stay as it is? That nobody writes its type does not matter. */
+static int
+may_stay(const struct mpq_alloc *a, size_t u)
+{
+    uint64_t multiple;
+
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
+        enum mpq_legal legal =
+            mpq_rules_allow(a->rules, m->type, m->rows, m->cols, &multiple);
+        if (legal != MPQ_LEGAL && legal != MPQ_NOT_WRITTEN)
+            return 0;
+    }
+    return 1;
+}
+
+/* Is staying as it is a choice of unit U? For scores always; a table of damages, as
+ * long as nothing is quantized, has the types that were to be compared. */
+static int
+offers_to_stay(const struct mpq_alloc *a, size_t u)
+{
+    int quantized = 0;
+
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
+        quantized |= !mpq_type_is_float(a->layout->matrices[a->units.member[k]].type);
+    if (a->listed ? !a->policy->keep : !a->damage->is_scores && !quantized)
+        return 0;
+    return may_stay(a, u);
+}
+
+struct mpq_type
+mpq_alloc_type(const struct mpq_alloc *a, uint32_t t, size_t i)
+{
+    return t < a->n_types ? a->types[t] : a->layout->matrices[i].type;
+}
+
+int
+mpq_alloc_too_wide(const struct mpq_alloc *a, size_t u, struct mpq_type t)
+{
+    uint64_t bytes, now = 0, then = 0;
+
+    if (a->listed || !may_stay(a, u))
+        return 0;
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
+        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
+        if (mpq_type_bytes(m->type, m->rows, m->cols, &bytes) < 0 ||
+            mpq_add_u64(now, bytes, &now) < 0 ||
+            mpq_type_bytes(t, m->rows, m->cols, &bytes) < 0 ||
+            mpq_add_u64(then, bytes, &then) < 0)
+            return 0;
+    }
+    return then > now;
 }
 
 int
@@ -127,39 +202,37 @@ add_choice(struct mpq_alloc *a, size_t u, uint32_t t, struct mpq_err *err)
     for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
         size_t i = a->units.member[k];
         const struct mpq_matrix *m = &a->layout->matrices[i];
-        if (matrix_size(a, i, a->types[t], &size, err) < 0 ||
-            mpq_damage_of(a->damage, i, a->types[t], &damage, &se, err) < 0)
+        struct mpq_type type = mpq_alloc_type(a, t, i);
+        if (matrix_size(a, i, type, &size, err) < 0 ||
+            mpq_damage_of(a->damage, i, type, &damage, &se, err) < 0)
             return -1;
         a->size[at] += size;
         a->cost[at] += damage + a->policy->risk * se;
-        a->error[at] += (double)m->rows * (double)m->cols * mpq_type_error(a->types[t]);
+        if (!mpq_type_eq(type, m->type)) /* what stays is copied */
+            a->error[at] += (double)m->rows * (double)m->cols * mpq_type_error(type);
     }
     return 0;
 }
 
+/* All choices of unit U; -1 with MPQ_ENOFIT when there is none. */
 static int
-no_legal_type(const struct mpq_alloc *a, size_t u, struct mpq_err *err)
+add_unit(struct mpq_alloc *a, size_t u, struct mpq_err *err)
 {
-    const struct mpq_matrix *m = NULL;
-    struct mpq_buf list = { 0 };
-    char name[MPQ_TYPE_NAME_MAX];
-    uint64_t multiple;
-
-    for (size_t t = 0; t < a->n_types; t++)
-        mpq_buf_printf(&list, "%s%s", t ? ", " : "", mpq_type_name(a->types[t], name));
     for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
-        const struct mpq_matrix *o = &a->layout->matrices[a->units.member[k]];
-        if (!m || mpq_rules_allow(a->rules, a->types[0], o->rows, o->cols, &multiple) !=
-                      MPQ_LEGAL)
-            m = o;
+        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
+        a->params[u] += (double)m->rows * (double)m->cols;
     }
-    mpq_fail(err, MPQ_ENOFIT,
-             "%s: no type of %.200s is legal there (%s has %" PRIu64 " rows of %" PRIu64
-             ")",
-             a->units.name[u], list.failed || !list.data ? "those offered" : list.data,
-             m ? m->name : "it", m ? m->rows : 0, m ? m->cols : 0);
-    mpq_buf_free(&list);
-    return -1;
+    for (uint32_t t = 0; t < a->n_types; t++)
+        if (mpq_alloc_offers(a, u, a->types[t]) &&
+            !mpq_alloc_too_wide(a, u, a->types[t]) &&
+            !mpq_alloc_unmeasured(a, u, a->types[t]) && add_choice(a, u, t, err) < 0)
+            return -1;
+    if (offers_to_stay(a, u) && add_choice(a, u, (uint32_t)a->n_types, err) < 0)
+        return -1;
+    a->first[u + 1] = a->n_choices;
+    if (a->first[u + 1] == a->first[u])
+        return mpq_alloc_fail_illegal(a, u, err);
+    return 0;
 }
 
 static int
@@ -167,9 +240,9 @@ add_choices(struct mpq_alloc *a, struct mpq_err *err)
 {
     size_t n = a->units.n, most;
 
-    if (n && a->n_types > SIZE_MAX / n)
+    if (n && a->n_types >= SIZE_MAX / n)
         return no_memory(err);
-    most = n * a->n_types;
+    most = n * (a->n_types + 1); /* to stay as it is is one more */
     a->first = mpq_array(n + 1, sizeof *a->first);
     a->params = mpq_array(n, sizeof *a->params);
     a->size = mpq_array(most, sizeof *a->size);
@@ -178,20 +251,9 @@ add_choices(struct mpq_alloc *a, struct mpq_err *err)
     a->type = mpq_array(most, sizeof *a->type);
     if (!a->first || !a->params || !a->size || !a->cost || !a->error || !a->type)
         return no_memory(err);
-    for (size_t u = 0; u < n; u++) {
-        for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
-            const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
-            a->params[u] += (double)m->rows * (double)m->cols;
-        }
-        for (uint32_t t = 0; t < a->n_types; t++)
-            if (mpq_alloc_offers(a, u, a->types[t]) &&
-                !mpq_alloc_unmeasured(a, u, a->types[t]) &&
-                add_choice(a, u, t, err) < 0)
-                return -1;
-        a->first[u + 1] = a->n_choices;
-        if (a->first[u + 1] == a->first[u])
-            return no_legal_type(a, u, err);
-    }
+    for (size_t u = 0; u < n; u++)
+        if (add_unit(a, u, err) < 0)
+            return -1;
     return 0;
 }
 
@@ -265,6 +327,7 @@ mpq_alloc_new(struct mpq_alloc **out, const struct mpq_layout *layout,
         add_choices(a, err) < 0 || add_fixed(a, err) < 0)
         goto out;
     mpq_alloc_note_types(a);
+    mpq_alloc_note_pins(a);
     mpq_alloc_note_means(a);
     if (a->notes.failed) {
         no_memory(err);

@@ -32,8 +32,10 @@ struct mpq_alloc_result {
                               unless --nominal */
     uint64_t file_bytes;   /* of the finished file */
     double damage;         /* with --risk its share */
+    double best;           /* of the exact method; `damage` if that was asked for */
     double bound;          /* no allocation within the budget has less */
-    double price_per_mib;  /* damage that one more MiB takes off */
+    double price_per_mib;  /* damage that one more MiB takes off, from the slope of the
+                              relaxation; mpq_alloc_price finds it out */
     int optimal;
     uint64_t nodes;
 };
@@ -66,16 +68,30 @@ MPQ_MUST_CHECK int
 mpq_alloc_solve(const struct mpq_alloc *a, enum mpq_alloc_method method,
                 uint64_t budget, uint64_t seed, struct mpq_alloc_result *r,
                 struct mpq_err *err);
+/* Sets r->price_per_mib to what the exact method gains by one more MiB: it is run once
+ * more. */
+MPQ_MUST_CHECK int mpq_alloc_price(const struct mpq_alloc *a,
+                                   struct mpq_alloc_result *r, struct mpq_err *err);
 /* The solution as a plan, the caller's to free. */
 MPQ_MUST_CHECK int
 mpq_alloc_plan(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
                struct mpq_plan *plan, struct mpq_err *err);
 
+/* Appends a table for people, "#type bits multiple error mpq-pack runtimes": bits of a
+ * weight, what the row length is a multiple of, mpq_type_error, yes or no, and who
+ * loads the type (NAME:MULTIPLE where that asks for another row length). */
+MPQ_MUST_CHECK int mpq_alloc_list_types(struct mpq_buf *text, struct mpq_err *err);
+
 /* The method called NAME; -1 when there is none. */
 MPQ_MUST_CHECK int
 mpq_alloc_method_parse(const char *name, enum mpq_alloc_method *method);
-/* SIZE in the words of the budget, "3.0125 bits" or "1234567 bytes"; returns TEXT. */
+/* SIZE as a budget to be given: "3.0125" (rounded up) or "1234567"; returns TEXT. */
+const char *mpq_alloc_least(const struct mpq_alloc *a, uint64_t size, char text[64]);
+/* The same with its unit: "3.0125 bits", "1234567 bytes". */
 const char *mpq_alloc_words(const struct mpq_alloc *a, uint64_t size, char text[64]);
+/* Appends what goes below the smallest plan, "--split tensor (4.0313), --runtime native
+ * (1.25)", each with its smallest budget; nothing when nothing does. */
+void mpq_alloc_ways(const struct mpq_alloc *a, struct mpq_buf *text);
 /* Appends what came of it, lines ended by \n: for people, and for a table's metadata.
  */
 void mpq_alloc_summary(const struct mpq_alloc *a, const struct mpq_alloc_result *r,

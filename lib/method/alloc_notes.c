@@ -107,6 +107,15 @@ is_new(struct told *told, enum mpq_legal why, uint64_t value, uint64_t multiple)
     return 1;
 }
 
+static int
+is_quantized(const struct mpq_alloc *a, size_t u)
+{
+    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
+        if (!mpq_type_is_float(a->layout->matrices[a->units.member[k]].type))
+            return 1;
+    return 0;
+}
+
 /* Did the rows of one matrix take a type from others of its unit? */
 static int
 shared_denial(const struct mpq_alloc *a)
@@ -122,6 +131,49 @@ shared_denial(const struct mpq_alloc *a)
                     return 1;
         }
     return 0;
+}
+
+/* A quantized unit is not offered what is wider: nothing comes back by that. */
+static void
+note_wide(struct mpq_alloc *a)
+{
+    char name[MPQ_TYPE_NAME_MAX];
+    size_t begin = a->notes.len;
+
+    for (size_t t = 0; t < a->n_types; t++) {
+        int wide = 0;
+        for (size_t u = 0; u < a->units.n && !wide; u++)
+            wide = is_quantized(a, u) && mpq_alloc_offers(a, u, a->types[t]) &&
+                   mpq_alloc_too_wide(a, u, a->types[t]);
+        if (wide)
+            mpq_buf_printf(&a->notes, "%s%s",
+                           a->notes.len > begin ? " "
+                                                : "not offered where it is wider "
+                                                  "than what is there now: ",
+                           mpq_type_name(a->types[t], name));
+    }
+    if (a->notes.len > begin)
+        mpq_buf_adds(&a->notes,
+                     " (what quantizing took away would not come back; -t offers "
+                     "them all the same)\n");
+}
+
+void
+mpq_alloc_note_pins(struct mpq_alloc *a)
+{
+    const struct mpq_layout *l = a->layout;
+    int named = 0;
+
+    if (!l->tied || mpq_layout_find(l, "output"))
+        return;
+    for (size_t p = 0; p < a->policy->n_pins; p++)
+        named |= strcmp(a->policy->pins[p].name, "output") == 0;
+    for (size_t t = 0; t < a->policy->n_ties; t++)
+        for (size_t k = 0; k < a->policy->ties[t].names.n; k++)
+            named |= strcmp(a->policy->ties[t].names.items[k], "output") == 0;
+    if (named)
+        mpq_buf_adds(&a->notes, "output is tied to token_embd: one matrix, which is "
+                                "meant by both names\n");
 }
 
 void
@@ -162,6 +214,7 @@ mpq_alloc_note_types(struct mpq_alloc *a)
                            "a whole and so were not measured with it\n",
                            mpq_type_name(a->types[t], name));
     }
+    note_wide(a);
     if (shared_denial(a))
         mpq_buf_adds(&a->notes,
                      "what has one type together is offered only what all of "

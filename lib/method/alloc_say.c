@@ -2,8 +2,11 @@
 #include "method/alloc_own.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { NEARLY = 65536 }; /* bytes that a budget may lack and be told of it */
 
 static const char *const names[] = { "exact",   "topk",   "greedy",  "lagrange",
                                      "uniform", "random", "inverted" };
@@ -21,34 +24,104 @@ mpq_alloc_method_parse(const char *name, enum mpq_alloc_method *method)
 }
 
 const char *
+mpq_alloc_least(const struct mpq_alloc *a, uint64_t size, char text[64])
+{
+    double bits = mpq_alloc_in_bits(a, size), up = ceil(bits * 1e4) / 1e4;
+
+    if (a->by_size) {
+        snprintf(text, 64, "%" PRIu64, size);
+        return text;
+    }
+    /* four decimals that, given as -b, are enough */
+    if (mpq_alloc_bits_budget(a, up - 1e-4) >= size)
+        up -= 1e-4;
+    snprintf(text, 64, "%.6g", up);
+    return text;
+}
+
+const char *
 mpq_alloc_words(const struct mpq_alloc *a, uint64_t size, char text[64])
 {
-    if (a->by_size)
-        snprintf(text, 64, "%" PRIu64 " bytes", size);
-    else
-        snprintf(text, 64, "%.6g bits", mpq_alloc_in_bits(a, size));
+    char number[64];
+
+    snprintf(text, 64, a->by_size ? "%s bytes" : "%s bits",
+             mpq_alloc_least(a, size, number));
     return text;
+}
+
+/* BYTES as "98.4 MB", "1.53 MB". */
+static const char *
+megabytes(uint64_t bytes, char text[64])
+{
+    double mb = (double)bytes / 1e6;
+
+    snprintf(text, 64, "%.*f MB", mb < 10 ? 3 : mb < 100 ? 2 : 1, mb);
+    return text;
+}
+
+static void
+say_size(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
+         struct mpq_buf *text)
+{
+    char mb[64], least[64], most[64], budget[64];
+    uint64_t low, high, now = mpq_alloc_present_bytes(a);
+
+    mpq_alloc_interval(a, &low, &high);
+    mpq_buf_printf(text, "%s%s: ", names[r->method], r->optimal ? " (optimal)" : "");
+    if (now)
+        mpq_buf_printf(text, "%s -> ", megabytes(now, mb));
+    mpq_buf_printf(text, "%s, %.5g mean bits", megabytes(r->file_bytes, mb),
+                   r->mean_bits);
+    if (a->by_size)
+        mpq_buf_printf(text, "; budget %s (least %s, most %s)\n",
+                       megabytes(r->budget, budget), megabytes(low, least),
+                       megabytes(high, most));
+    else
+        mpq_buf_printf(text, "; budget %.6g (least %s, most %.6g)\n",
+                       mpq_alloc_in_bits(a, r->budget), mpq_alloc_least(a, low, least),
+                       mpq_alloc_in_bits(a, high));
+}
+
+/* What the budget does not let happen, and what would. */
+static void
+say_limits(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
+           struct mpq_buf *text)
+{
+    struct mpq_buf ways = { 0 };
+    uint64_t low, high, now = mpq_alloc_present_bytes(a);
+
+    mpq_alloc_interval(a, &low, &high);
+    if (r->size == low && low < high) {
+        mpq_alloc_ways(a, &ways);
+        mpq_buf_adds(text,
+                     "the budget leaves no choice: everything has its smallest type");
+        if (ways.len && !ways.failed)
+            mpq_buf_printf(text, "; less with %s", ways.data);
+        mpq_buf_adds(text, "\n");
+        mpq_buf_free(&ways);
+    }
+    if (a->by_size && now == high && now > r->budget && now - r->budget <= NEARLY)
+        mpq_buf_printf(text,
+                       "--size %" PRIu64 " keeps everything as it is (%" PRIu64
+                       " bytes more: mpq-pack notes in the file what it did)\n",
+                       now, now - r->budget);
 }
 
 void
 mpq_alloc_summary(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
                   struct mpq_buf *text)
 {
-    char used[64], budget[64], from[64], to[64];
-    uint64_t low, high;
-
-    mpq_alloc_interval(a, &low, &high);
-    mpq_buf_printf(text,
-                   "%s: %s of %s (feasible: %s to %s), file of %" PRIu64 " bytes\n",
-                   names[r->method], mpq_alloc_words(a, r->size, used),
-                   mpq_alloc_words(a, r->budget, budget), mpq_alloc_words(a, low, from),
-                   mpq_alloc_words(a, high, to), r->file_bytes);
-    mpq_buf_printf(text,
-                   "damage %.6g, bound %.6g, gap %.3g%%%s; one more MiB takes off "
-                   "%.3g\n",
-                   r->damage, r->bound,
-                   r->damage > 0 ? 100 * (r->damage - r->bound) / r->damage : 0,
-                   r->optimal ? " (optimal)" : "", r->price_per_mib);
+    say_size(a, r, text);
+    mpq_alloc_say_picks(a, r, text);
+    mpq_buf_printf(text, "damage %.6g", r->damage);
+    if (!r->optimal)
+        mpq_buf_printf(text, ", %.3g%% above what no plan can beat (%.6g)",
+                       r->bound > 0 ? 100 * (r->damage - r->bound) / r->bound : 100.0,
+                       r->bound);
+    if (r->price_per_mib > 0)
+        mpq_buf_printf(text, "; one more MiB takes off %.3g", r->price_per_mib);
+    mpq_buf_adds(text, "\n");
+    say_limits(a, r, text);
 }
 
 void

@@ -58,6 +58,13 @@ mpq_alloc_in_bits(const struct mpq_alloc *a, uint64_t size)
     return a->by_size ? (double)size : (double)size / (double)a->linear_params;
 }
 
+/* A MiB in what the budget counts. */
+static uint64_t
+one_mib(const struct mpq_alloc *a)
+{
+    return (a->by_size ? 1 : 8) * UINT64_C(1048576);
+}
+
 /* The smaller and the larger of the two types that topk is about. */
 static int
 two_types(const struct mpq_alloc *a, uint32_t *low, uint32_t *high, struct mpq_err *err)
@@ -109,9 +116,9 @@ run_method(const struct mpq_alloc *a, enum mpq_alloc_method method,
  */
 static int
 solve(const struct mpq_alloc *a, enum mpq_alloc_method method, struct mpq_knap *k,
-      uint64_t seed, struct mpq_knap_plan *p, struct mpq_err *err)
+      uint64_t seed, struct mpq_knap_plan *p, double *best, struct mpq_err *err)
 {
-    struct mpq_control c = { k, a->error, a->params, a->type, a->n_types };
+    struct mpq_control c = { k, a->error, a->params, a->type, a->n_types + 1 };
 
     if (mpq_knap_exact(k, p, err) < 0)
         return -1;
@@ -124,6 +131,7 @@ solve(const struct mpq_alloc *a, enum mpq_alloc_method method, struct mpq_knap *
         return -1;
     p->bound = exact.bound < p->damage ? exact.bound : p->damage;
     p->price = exact.price;
+    *best = exact.damage;
     p->nodes = exact.nodes;
     p->optimal = p->damage - p->bound <= MPQ_KNAP_TOLERANCE * p->damage;
     return 0;
@@ -132,19 +140,27 @@ solve(const struct mpq_alloc *a, enum mpq_alloc_method method, struct mpq_knap *
 static int
 no_fit(const struct mpq_alloc *a, uint64_t budget, struct mpq_err *err)
 {
+    struct mpq_buf ways = { 0 };
+    char word[64];
     uint64_t low, high;
 
     mpq_alloc_interval(a, &low, &high);
+    mpq_alloc_ways(a, &ways);
+    const char *sep = ways.len && !ways.failed ? "; less with " : "";
+    const char *more = ways.len && !ways.failed ? ways.data : "";
+    mpq_alloc_least(a, low, word);
     if (a->by_size)
-        return mpq_fail(err, MPQ_ENOFIT,
-                        "size of %" PRIu64 " bytes: the smallest file that these types "
-                        "allow has %" PRIu64,
-                        budget, low);
-    return mpq_fail(
-        err, MPQ_ENOFIT,
-        "budget of %.9g mean bits: the smallest plan that these types allow "
-        "has %.9g",
-        mpq_alloc_in_bits(a, budget), mpq_alloc_in_bits(a, low));
+        mpq_fail(err, MPQ_ENOFIT,
+                 "size of %" PRIu64 " bytes: the smallest file that these types allow "
+                 "has %s%s%s",
+                 budget, word, sep, more);
+    else
+        mpq_fail(err, MPQ_ENOFIT,
+                 "budget of %.9g mean bits: the smallest plan that these types allow "
+                 "has %s%s%s",
+                 mpq_alloc_in_bits(a, budget), word, sep, more);
+    mpq_buf_free(&ways);
+    return -1;
 }
 
 /* Mean bits and file size of a solution. */
@@ -204,14 +220,14 @@ mpq_alloc_solve(const struct mpq_alloc *a, enum mpq_alloc_method method,
     p.pick = r->pick = mpq_array(a->units.n, sizeof *r->pick);
     if (!r->pick)
         return no_memory(err);
-    if (solve(a, method, &k, seed, &p, err) < 0)
+    if (solve(a, method, &k, seed, &p, &r->best, err) < 0)
         goto fail;
     r->size = a->fixed_size + p.size;
     r->damage = p.damage;
     r->bound = p.bound;
     r->optimal = p.optimal;
     r->nodes = p.nodes;
-    r->price_per_mib = p.price * (a->by_size ? 1 : 8) * 1048576;
+    r->price_per_mib = fmin(p.price * (double)one_mib(a), r->best);
     if (measure(a, r, err) < 0)
         goto fail;
     return 0;
@@ -219,6 +235,39 @@ fail:
     free(r->pick);
     r->pick = NULL;
     return -1;
+}
+
+int
+mpq_alloc_price(const struct mpq_alloc *a, struct mpq_alloc_result *r,
+                struct mpq_err *err)
+{
+    struct mpq_knap k = problem(a, r->budget - a->fixed_size + one_mib(a));
+    struct mpq_knap_plan p = { .pick = mpq_array(a->units.n, sizeof *p.pick) };
+    int rc = 0;
+
+    if (!p.pick)
+        return no_memory(err);
+    /* Where the optimum was not found in a limited search, the slope has to do. */
+    if (fabs(r->best - r->bound) <= MPQ_KNAP_TOLERANCE * r->best) {
+        rc = mpq_knap_exact(&k, &p, err);
+        if (rc == 0)
+            r->price_per_mib = fmax(r->best - p.damage, 0);
+    }
+    free(p.pick);
+    return rc;
+}
+
+/* Have all matrices of unit U one type now? */
+static int
+is_even(const struct mpq_alloc *a, size_t u)
+{
+    const struct mpq_matrix *m = a->layout->matrices;
+    const size_t *member = a->units.member;
+
+    for (size_t k = a->units.first[u] + 1; k < a->units.first[u + 1]; k++)
+        if (!mpq_type_eq(m[member[k]].type, m[member[k - 1]].type))
+            return 0;
+    return 1;
 }
 
 int
@@ -232,8 +281,10 @@ mpq_alloc_plan(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
         plan->types[i] = a->units.fixed[i];
         if (u == SIZE_MAX)
             continue;
-        plan->types[i] = a->types[a->type[a->first[u] + r->pick[u]]];
-        plan->by_layer[i] = a->units.by_layer[i];
+        uint32_t t = a->type[a->first[u] + r->pick[u]];
+        plan->types[i] = mpq_alloc_type(a, t, i);
+        /* one row cannot say that the matrices of a layer stay different */
+        plan->by_layer[i] = a->units.by_layer[i] && (t < a->n_types || is_even(a, u));
     }
     return 0;
 }

@@ -11,7 +11,8 @@
 struct mpq_control {
     const struct mpq_knap *k; /* units in order of depth */
     const double *error;      /* [choices] squared error of the type times parameters:
-                                 what is known of a choice without any score */
+                                 what is known of a choice without any score; 0 for
+                                 what stays as it is */
     const double *params;     /* [n_units] */
     const uint32_t *type;     /* [choices] which type it is, < n_types */
     size_t n_types;

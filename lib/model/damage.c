@@ -62,10 +62,46 @@ read_number(const struct mpq_tsv *t, size_t row, int col, double *out,
         mpq_tsv_cell(t, row, (size_t)col), MAX_VALUE);
 }
 
-/* What the unit has in the model: sets layer and params; 0 when there is no such. */
-static int
-find_unit(const struct mpq_layout *l, struct mpq_damage_unit *u)
+static uint64_t
+common_divisor(uint64_t a, uint64_t b)
 {
+    while (b) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Sums up the layers, once for all rows that name one. */
+static int
+survey_layers(struct mpq_damage *d, struct mpq_err *err)
+{
+    const struct mpq_layout *l = d->layout;
+
+    for (size_t i = 0; i < l->n; i++)
+        if (l->matrices[i].layer >= (int)d->n_layers)
+            d->n_layers = (size_t)l->matrices[i].layer + 1;
+    d->layers = mpq_array(d->n_layers, sizeof *d->layers);
+    if (!d->layers)
+        return no_memory(d, err);
+    for (size_t i = 0; i < l->n; i++) {
+        const struct mpq_matrix *m = &l->matrices[i];
+        if (!m->is_linear || m->layer < 0)
+            continue;
+        struct mpq_damage_layer *layer = &d->layers[m->layer];
+        layer->params += (double)m->rows * (double)m->cols;
+        layer->cols = common_divisor(m->cols, layer->cols);
+    }
+    return 0;
+}
+
+/* What the unit has in the model: sets layer, params and cols; 0 when there is no such.
+ */
+static int
+find_unit(const struct mpq_damage *d, struct mpq_damage_unit *u)
+{
+    const struct mpq_layout *l = d->layout;
     const struct mpq_matrix *m = mpq_layout_find(l, u->name);
 
     u->layer = -1;
@@ -77,9 +113,10 @@ find_unit(const struct mpq_layout *l, struct mpq_damage_unit *u)
         return 1;
     }
     u->layer = mpq_name_unit_layer(u->name);
-    for (size_t i = 0; u->layer >= 0 && i < l->n; i++)
-        if (l->matrices[i].layer == u->layer && l->matrices[i].is_linear)
-            u->params += (double)l->matrices[i].rows * (double)l->matrices[i].cols;
+    if (u->layer < 0 || (size_t)u->layer >= d->n_layers)
+        return 0;
+    u->params = d->layers[u->layer].params;
+    u->cols = d->layers[u->layer].cols;
     return u->params > 0;
 }
 
@@ -94,7 +131,7 @@ take_unit(struct mpq_damage *d, const struct mpq_tsv *t, size_t row,
     u.name = mpq_pool_strdup(&d->strings, mpq_tsv_cell(t, row, (size_t)c->unit));
     if (!u.name || mpq_grow(&d->units, cap, d->n + 1, sizeof *d->units) < 0)
         return no_memory(d, err);
-    if (!find_unit(d->layout, &u))
+    if (!find_unit(d, &u))
         return mpq_fail(err, MPQ_EDATA,
                         "%s:%zu: unit %.120s is no layer or matrix of the model",
                         d->file, u.line, u.name);
@@ -249,6 +286,16 @@ take_means(struct mpq_damage *d, struct mpq_err *err)
     return 0;
 }
 
+/* Notes that matrix I has one of the types of the table, and so has it already when its
+ * layer, unit U, was given it as a whole. */
+static void
+count_kept(struct mpq_damage *d, size_t u, const struct mpq_matrix *m)
+{
+    for (size_t j = 0; j < d->n_types; j++)
+        if (mpq_type_eq(d->types[j], m->type))
+            d->kept[u * d->n_types + j] += (double)m->rows * (double)m->cols;
+}
+
 /* Which unit tells of which matrix. */
 static int
 link_matrices(struct mpq_damage *d, struct mpq_err *err)
@@ -258,8 +305,8 @@ link_matrices(struct mpq_damage *d, struct mpq_err *err)
 
     d->own = mpq_array(l->n, sizeof *d->own);
     d->layer = mpq_array(l->n, sizeof *d->layer);
-    d->layer_params = mpq_array(l->n, sizeof *d->layer_params);
-    if (!d->own || !d->layer || !d->layer_params)
+    d->kept = mpq_array(d->n * d->n_types, sizeof *d->kept);
+    if (!d->own || !d->layer || !d->kept)
         return no_memory(d, err);
     for (size_t i = 0; i < l->n; i++) {
         const struct mpq_matrix *m = &l->matrices[i];
@@ -269,11 +316,10 @@ link_matrices(struct mpq_damage *d, struct mpq_err *err)
         else
             d->own[i] = SIZE_MAX;
         snprintf(name, sizeof name, "blk.%d", m->layer);
-        if (!m->is_linear || !mpq_index_find(&d->index, name, &d->layer[i])) {
+        if (!m->is_linear || !mpq_index_find(&d->index, name, &d->layer[i]))
             d->layer[i] = SIZE_MAX;
-            continue;
-        }
-        d->layer_params[i] = d->units[d->layer[i]].params;
+        else
+            count_kept(d, d->layer[i], m);
     }
     if (!l->tied || mpq_layout_find(l, "output") ||
         !mpq_index_find(&d->index, "output", &d->second))
@@ -300,7 +346,9 @@ mpq_damage_read(struct mpq_damage *d, const struct mpq_tsv *t,
         mpq_fail(err, MPQ_EDATA, "%s: no rows", d->file);
         goto out;
     }
-    rc = d->is_scores ? read_scores(d, t, &c, err) : read_damages(d, t, &c, err);
+    rc = survey_layers(d, err);
+    if (rc == 0)
+        rc = d->is_scores ? read_scores(d, t, &c, err) : read_damages(d, t, &c, err);
     if (rc == 0)
         rc = take_means(d, err);
     if (rc == 0)
@@ -322,7 +370,8 @@ mpq_damage_free(struct mpq_damage *d)
     free(d->mean_se);
     free(d->own);
     free(d->layer);
-    free(d->layer_params);
+    free(d->kept);
+    free(d->layers);
     free(d->file);
     mpq_index_free(&d->index);
     mpq_pool_free(&d->strings);

@@ -4,7 +4,8 @@
  * is spread over its linear weights by parameters, or a matrix, whose own row wins. In
  * a tied model a row for `output` is the second use of token_embd.
  *
- * A score becomes the damage score * params * mpq_type_error(type).
+ * A score becomes the damage score * params * mpq_type_error(type). A matrix that keeps
+ * its present type is copied: no damage, unless the table has a figure for that.
  */
 #ifndef MPQ_MODEL_DAMAGE_H
 #define MPQ_MODEL_DAMAGE_H
@@ -18,7 +19,14 @@ struct mpq_damage_unit {
     const char *name;
     int layer; /* the unit is this layer; -1: it is a matrix */
     double params, score;
+    uint64_t cols; /* a layer: the greatest common divisor of its row lengths */
     size_t line;
+};
+
+/* What there is to know of a layer of the model. */
+struct mpq_damage_layer {
+    double params; /* of its linear weights */
+    uint64_t cols; /* greatest common divisor of their row lengths, 0 without any */
 };
 
 struct mpq_damage {
@@ -32,11 +40,14 @@ struct mpq_damage {
     double *damage, *se;    /* damages: [n][n_types], NAN where there is no row */
     double mean_score;      /* by parameters */
     double *mean, *mean_se; /* damages: [n_types] for each parameter, NAN for none */
+    double
+        *kept; /* damages: [n][n_types] a layer's parameters that have the type now */
     const struct mpq_layout *layout; /* borrowed */
-    size_t *own;          /* [layout->n] the matrix's unit, SIZE_MAX for none */
-    size_t *layer;        /* [layout->n] its layer's */
-    size_t second;        /* `output` of a tied model, SIZE_MAX for none */
-    double *layer_params; /* [layout->n] parameters of the matrix's layer */
+    size_t *own;   /* [layout->n] the matrix's unit, SIZE_MAX for none */
+    size_t *layer; /* [layout->n] its layer's */
+    size_t second; /* `output` of a tied model, SIZE_MAX for none */
+    struct mpq_damage_layer *layers; /* [n_layers] by number */
+    size_t n_layers;
     struct mpq_index index;
     struct mpq_pool strings;
     char *file;
@@ -59,8 +70,9 @@ int mpq_damage_has(const struct mpq_damage *d, size_t i);
  * and another matrix of the layer cannot take the type? */
 int mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type);
 
-/* Damage and its standard error (0 for scores) of giving matrix I the TYPE. -1 when a
- * table of damages has no row for that pair. */
+/* Damage and its standard error (0 for scores) of giving matrix I the TYPE. A layer's
+ * figure is shared by the weights that the type changes. -1 when a table of damages has
+ * no row for that pair and the type is not the present one. */
 MPQ_MUST_CHECK int
 mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
               double *damage, double *se, struct mpq_err *err);

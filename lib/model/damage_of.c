@@ -20,23 +20,33 @@ mpq_damage_has(const struct mpq_damage *d, size_t i)
            (used_twice(d, i) && d->second != SIZE_MAX);
 }
 
-int
-mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type)
+/* Position of TYPE in the table, n_types when it is not there. */
+static size_t
+find_type(const struct mpq_damage *d, struct mpq_type type)
 {
     size_t j = 0;
 
-    if (d->is_scores || d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX)
-        return 0;
     while (j < d->n_types && !mpq_type_eq(d->types[j], type))
         j++;
+    return j;
+}
+
+static int
+is_present(const struct mpq_damage *d, size_t i, struct mpq_type type)
+{
+    return mpq_type_eq(d->layout->matrices[i].type, type);
+}
+
+int
+mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type)
+{
+    if (d->is_scores || d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX ||
+        is_present(d, i, type))
+        return 0;
+    size_t j = find_type(d, type);
     if (j < d->n_types && !isnan(d->damage[d->layer[i] * d->n_types + j]))
         return 0;
-    for (size_t o = 0; o < d->layout->n; o++) {
-        const struct mpq_matrix *m = &d->layout->matrices[o];
-        if (d->layer[o] == d->layer[i] && !mpq_type_fits(type, m->cols))
-            return 1;
-    }
-    return 0;
+    return !mpq_type_fits(type, d->units[d->layer[i]].cols);
 }
 
 /* Adds SHARE of unit U's figure for type J; -1 when there is none. */
@@ -53,25 +63,53 @@ add_pair(const struct mpq_damage *d, size_t u, size_t j, double share, double *d
     return 0;
 }
 
+/* Matrix I's share of what was measured on its layer as a whole: it is spread over what
+ * type J changed there, by parameters. What had the type already has no part in it,
+ * unless all had, when the figure is for leaving the layer alone. */
+static double
+share_of_layer(const struct mpq_damage *d, size_t i, size_t j)
+{
+    const struct mpq_matrix *m = &d->layout->matrices[i];
+    const struct mpq_damage_unit *layer = &d->units[d->layer[i]];
+    double kept = j < d->n_types ? d->kept[d->layer[i] * d->n_types + j] : 0;
+    double params = (double)m->rows * (double)m->cols;
+
+    if (kept >= layer->params)
+        return params / layer->params;
+    if (kept > 0 && is_present(d, i, d->types[j]))
+        return 0;
+    return params / (layer->params - kept);
+}
+
+/* The sum of the rows that are about matrix I; -1 when one of them is missing. */
+static int
+add_rows(const struct mpq_damage *d, size_t i, size_t j, double *damage, double *se)
+{
+    if (d->own[i] != SIZE_MAX && add_pair(d, d->own[i], j, 1, damage, se) < 0)
+        return -1;
+    if (used_twice(d, i) && d->second != SIZE_MAX &&
+        add_pair(d, d->second, j, 1, damage, se) < 0)
+        return -1;
+    if (d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX)
+        return 0;
+    return add_pair(d, d->layer[i], j, share_of_layer(d, i, j), damage, se);
+}
+
 static int
 measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *damage,
          double *se, struct mpq_err *err)
 {
     const struct mpq_matrix *m = &d->layout->matrices[i];
-    double params = (double)m->rows * (double)m->cols;
+    const double params = (double)m->rows * (double)m->cols;
+    const size_t j = find_type(d, type);
     char name[MPQ_TYPE_NAME_MAX];
-    size_t j = 0;
 
-    while (j < d->n_types && !mpq_type_eq(d->types[j], type))
-        j++;
-    int twice = used_twice(d, i), rc = 0;
-    if (d->own[i] != SIZE_MAX)
-        rc = add_pair(d, d->own[i], j, 1, damage, se);
-    if (rc == 0 && twice && d->second != SIZE_MAX)
-        rc = add_pair(d, d->second, j, 1, damage, se);
-    if (rc == 0 && d->own[i] == SIZE_MAX && d->layer[i] != SIZE_MAX)
-        rc = add_pair(d, d->layer[i], j, params / d->layer_params[i], damage, se);
     mpq_type_name(type, name);
+    int rc = add_rows(d, i, j, damage, se);
+    if (is_present(d, i, type) && (rc < 0 || !mpq_damage_has(d, i))) {
+        *damage = *se = 0;
+        return 0;
+    }
     if (rc < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file,
                         d->own[i] != SIZE_MAX     ? d->units[d->own[i]].name
@@ -82,8 +120,9 @@ measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *dam
         return 0;
     if (j == d->n_types || isnan(d->mean[j]))
         return mpq_fail(err, MPQ_EDATA, "%s: no row at all for type %s", d->file, name);
-    *damage = (twice ? 2 : 1) * params * d->mean[j];
-    *se = (twice ? 2 : 1) * params * d->mean_se[j];
+    const double uses = used_twice(d, i) ? 2 : 1;
+    *damage = uses * params * d->mean[j];
+    *se = uses * params * d->mean_se[j];
     return 0;
 }
 
@@ -98,6 +137,8 @@ mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
     *damage = *se = 0;
     if (!d->is_scores)
         return measured(d, i, type, damage, se, err);
+    if (is_present(d, i, type))
+        return 0;
     if (!mpq_damage_has(d, i)) {
         score = (twice ? 2 : 1) * d->mean_score;
     } else if (twice) { /* one row alone stands for both uses */

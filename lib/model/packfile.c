@@ -57,7 +57,8 @@ check_type(const struct mpq_source *s, enum mpq_packform form,
         return refuse(s, w, type, "a GGUF file cannot hold it: -f safetensors does",
                       err);
     if (!same && !mpq_codec_writes(type))
-        return refuse(s, w, type, "cannot be encoded", err);
+        return mpq_fail(err, MPQ_EDATA, "%s: tensor %s: mpq-pack does not write %s",
+                        mpq_source_name(s), w->name, mpq_type_name(type, name));
     if (!mpq_codec_reads(now) &&
         (!same || (form == MPQ_PACK_FAKE && !mpq_type_st_name(now))))
         return refuse(s, w, now, "cannot be decoded", err);

@@ -27,6 +27,10 @@ add_type(struct source *s, const char *text)
     struct mpq_policy *p = s->p;
     struct mpq_type t;
 
+    if (strcmp(text, "keep") == 0) {
+        p->keep = 1;
+        return 0;
+    }
     if (mpq_type_parse(text, &t) < 0)
         return mpq_fail(s->err, s->code, "%s: unknown type %.40s", s->place, text);
     for (size_t i = 0; i < p->n_types; i++)
@@ -117,6 +121,7 @@ mpq_policy_types(struct mpq_policy *p, const char *text, const char *place,
     int rc = split(&s, text, &words);
 
     p->n_types = 0;
+    p->keep = 0;
     for (size_t i = 0; rc == 0 && i < words.n; i++)
         rc = add_type(&s, words.items[i]);
     free(words.items);

@@ -2,7 +2,7 @@
  * How to allocate: what the command line and a policy file may say. As YAML, every key
  * optional and with a flag of the same name:
  *
- *   runtime: llama.cpp           types: [q2_k, q4_k]         bits: 3.0
+ *   runtime: llama.cpp           types: [q2_k, keep]         bits: 3.0
  *   rules: FILE                  pins: { output: q6_k }      size: 90MiB
  *   method: exact                ties: [[attn_q, attn_k]]    rest: q8_0
  *   split: tensor                nominal: true               risk: 1
@@ -32,8 +32,9 @@ struct mpq_tie {
 
 struct mpq_policy {
     const char *runtime, *rules, *method; /* NULL: not said */
-    struct mpq_type *types;               /* [n_types]; none: every legal one */
+    struct mpq_type *types; /* [n_types]; none, and no keep: every legal one */
     size_t n_types;
+    int keep;      /* a candidate too: the type that it has */
     double bits;   /* mean over the linear weights of the blocks; 0: not said */
     uint64_t size; /* bytes of the finished file; 0: not said */
     int nominal;   /* bits without scales */
@@ -59,7 +60,7 @@ void mpq_policy_free(struct mpq_policy *p);
 /* The same things said in one text, as flags say them. PLACE is for messages and must
  * outlive *p; -1 with MPQ_EUSAGE. */
 
-/* "q2_k,q4_k": replaces the types. */
+/* "q2_k,keep": replaces the types. */
 MPQ_MUST_CHECK int mpq_policy_types(struct mpq_policy *p, const char *text,
                                     const char *place, struct mpq_err *err);
 /* "output=q6_k", "blk.3=keep". */

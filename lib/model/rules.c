@@ -216,16 +216,30 @@ mpq_rules_free(struct mpq_rules *r)
     *r = (struct mpq_rules){ 0 };
 }
 
+static const struct mpq_rule *
+find_rule(const struct mpq_rules *r, struct mpq_type type)
+{
+    for (size_t i = 0; i < r->n_types; i++)
+        if (r->types[i].any_native ? type.id == MPQ_INT
+                                   : mpq_type_eq(r->types[i].type, type))
+            return &r->types[i];
+    return NULL;
+}
+
+uint64_t
+mpq_rules_multiple(const struct mpq_rules *r, struct mpq_type type)
+{
+    const struct mpq_rule *rule = find_rule(r, type);
+
+    return rule ? rule->multiple : 0;
+}
+
 enum mpq_legal
 mpq_rules_allow(const struct mpq_rules *r, struct mpq_type type, uint64_t rows,
                 uint64_t cols, uint64_t *multiple)
 {
-    const struct mpq_rule *rule = NULL;
+    const struct mpq_rule *rule = find_rule(r, type);
 
-    for (size_t i = 0; i < r->n_types && !rule; i++)
-        if (r->types[i].any_native ? type.id == MPQ_INT
-                                   : mpq_type_eq(r->types[i].type, type))
-            rule = &r->types[i];
     if (!rule)
         return MPQ_NOT_LOADED;
     if (!mpq_codec_writes(type))

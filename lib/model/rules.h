@@ -78,6 +78,9 @@ enum mpq_legal {
  * have to be a multiple of. */
 enum mpq_legal mpq_rules_allow(const struct mpq_rules *r, struct mpq_type type,
                                uint64_t rows, uint64_t cols, uint64_t *multiple);
+/* What the row length of TYPE has to be a multiple of there; 0 when it is not loaded.
+ */
+uint64_t mpq_rules_multiple(const struct mpq_rules *r, struct mpq_type type);
 /* Is NAME (of a matrix) among those that keep their type? */
 int mpq_rules_keeps(const struct mpq_rules *r, const char *name);
 

@@ -289,18 +289,107 @@ START_TEST(no_legal_type_at_all_is_no_fit)
     types("q2_k,q4_k");
     ck_assert_int_eq(make(SMOL SCORES, "llama.cpp", 0), -1);
     ck_assert_int_eq(err.code, MPQ_ENOFIT);
-    ck_assert_str_eq(err.text, "blk.0: no type of q2_k, q4_k is legal there "
-                               "(blk.0.ffn_up has 1536 rows of 576)");
+    ck_assert_str_eq(
+        err.text, "blk.0: no legal type: q2_k q4_k: takes rows of a multiple of 256, "
+                  "blk.0.attn_q has 576; legal there: f32 f16 bf16 q8_0 q5_1 q5_0 "
+                  "q4_1 q4_0 iq4_nl");
 }
 END_TEST
 
 START_TEST(types_that_nobody_loads_or_writes_are_named)
 {
-    types("iq2_xs,int4g128,q8_0");
+    types("int4g128,q8_0");
     ck_assert_int_eq(make(SMOL SCORES, "llama.cpp", 0), 0);
     ck_assert_str_eq(mpq_alloc_notes(alloc),
-                     "not offered: iq2_xs: mpq-pack does not write it\n"
                      "not offered: int4g128: llama.cpp does not load it\n");
+    teardown();
+    setup();
+    types("iq2_xs,q8_0");
+    ck_assert_int_eq(make(SMOL SCORES, "llama.cpp", 0), -1);
+    ck_assert_int_eq(err.code, MPQ_EUSAGE);
+    ck_assert_ptr_nonnull(strstr(err.text, "mpq-pack does not write iq2_xs"));
+}
+END_TEST
+
+/* A model that is quantized already: a layer of one type, one of two, and a matrix of a
+ * type that nobody but its maker writes. */
+#define QUANTIZED                                                                      \
+    "##tensor token_embd iq2_xs 100 256\n"                                             \
+    "##tensor blk.0.attn_q q4_1 256 256\n##tensor blk.0.ffn_down q4_1 256 256\n"       \
+    "##tensor blk.1.attn_q q4_0 256 256\n##tensor blk.1.ffn_down q8_0 256 256\n" TAIL( \
+        "1") "#unit\tscore\tparams\nblk.0\t1\t131072\nblk.1\t3\t131072\n"
+
+START_TEST(what_stays_costs_nothing_and_nothing_wider_is_offered)
+{
+    static const enum mpq_alloc_method methods[] = { MPQ_ALLOC_EXACT, MPQ_ALLOC_UNIFORM,
+                                                     MPQ_ALLOC_RANDOM };
+    uint64_t low, high;
+
+    policy.split = _i / 3 ? MPQ_SPLIT_TENSOR : MPQ_SPLIT_LAYER;
+    ck_assert_msg(make(QUANTIZED, "llama.cpp", 1) == 0, "%s", err.text);
+    mpq_alloc_interval(alloc, &low, &high);
+    /* by hand: blocks of 74 bytes in 256, of 20, 18 and 34 in 32 */
+    ck_assert_uint_eq(high, 5000 + 4672 + (100 * 74 + 31) / 32 * 32 +
+                                65536 / 32 * (20 + 20 + 18 + 34));
+    solve(methods[_i % 3], high + 1000000);
+    ck_assert_uint_eq(result.size, high);
+    ck_assert_double_eq(result.damage, 0);
+    for (size_t i = 0; i < layout.n; i++)
+        ck_assert(mpq_type_eq(plan.types[i], layout.matrices[i].type));
+    /* a row of a layer has one type */
+    ck_assert_int_eq(plan.by_layer[1], _i < 3);
+    ck_assert_int_eq(plan.by_layer[3], 0);
+    solve(methods[_i % 3], high - 1);
+    for (size_t i = 0; i < layout.n; i++)
+        ck_assert_double_le(mpq_type_bpw(plan.types[i], 256),
+                            _i < 3 ? 8.5 : mpq_type_bpw(layout.matrices[i].type, 256));
+}
+END_TEST
+
+START_TEST(types_that_are_listed_are_offered_wider_or_not)
+{
+    types("q2_k,q8_0");
+    ck_assert_msg(make(QUANTIZED, "llama.cpp", 0) == 0, "%s", err.text);
+    solve(MPQ_ALLOC_EXACT, mpq_alloc_bits_budget(alloc, 9));
+    ck_assert_str_eq(type_of("blk.0.attn_q"), "q8_0");
+    ck_assert_str_eq(type_of("blk.1.attn_q"), "q8_0");
+    teardown();
+    setup();
+    types("keep,q2_k");
+    ck_assert_msg(make(QUANTIZED, "llama.cpp", 0) == 0, "%s", err.text);
+    solve(MPQ_ALLOC_EXACT, mpq_alloc_bits_budget(alloc, 4.6));
+    ck_assert_str_eq(type_of("blk.0.attn_q"), "q2_k"); /* (2.625 + 6.5) / 2 = 4.5625 */
+    ck_assert_str_eq(type_of("blk.1.attn_q"), "q4_0");
+    ck_assert_str_eq(type_of("blk.1.ffn_down"), "q8_0");
+}
+END_TEST
+
+START_TEST(a_runtime_that_does_not_load_the_present_types_is_offered_all_of_its_own)
+{
+    ck_assert_msg(make(QUANTIZED, "vllm", 0) == 0, "%s", err.text);
+    solve(MPQ_ALLOC_EXACT, mpq_alloc_bits_budget(alloc, 64));
+    ck_assert_str_eq(type_of("blk.0.attn_q"), "f32");
+}
+END_TEST
+
+START_TEST(one_more_mib_takes_off_no_more_than_there_is)
+{
+    struct mpq_alloc_result more;
+    uint64_t low, high;
+
+    policy.split = MPQ_SPLIT_TENSOR;
+    ck_assert_int_eq(make(SMOL SCORES, "llama.cpp", 1), 0);
+    mpq_alloc_interval(alloc, &low, &high);
+    for (uint64_t budget = low; budget < high; budget += (high - low) / 9) {
+        solve(MPQ_ALLOC_EXACT, budget);
+        ck_assert_int_eq(mpq_alloc_price(alloc, &result, &err), 0);
+        ck_assert_int_eq(
+            mpq_alloc_solve(alloc, MPQ_ALLOC_EXACT, budget + 1048576, 1, &more, &err),
+            0);
+        free(more.pick);
+        ck_assert_double_eq_tol(result.price_per_mib, result.damage - more.damage,
+                                1e-9 * result.damage);
+    }
 }
 END_TEST
 
@@ -417,6 +506,12 @@ mpq_suite(void)
                         sizeof bad / sizeof *bad);
     tcase_add_test(tc, no_legal_type_at_all_is_no_fit);
     tcase_add_test(tc, types_that_nobody_loads_or_writes_are_named);
+    tcase_add_loop_test(tc, what_stays_costs_nothing_and_nothing_wider_is_offered, 0,
+                        6);
+    tcase_add_test(tc, types_that_are_listed_are_offered_wider_or_not);
+    tcase_add_test(
+        tc, a_runtime_that_does_not_load_the_present_types_is_offered_all_of_its_own);
+    tcase_add_test(tc, one_more_mib_takes_off_no_more_than_there_is);
     tcase_add_test(tc, rest_is_for_embedding_and_output);
     tcase_add_test(tc, risk_counts_standard_errors_as_damage);
     tcase_add_test(tc, a_type_without_its_damage_is_an_error);

@@ -145,6 +145,50 @@ START_TEST(a_missing_pair_is_an_error_unless_the_layer_could_not_have_it)
 }
 END_TEST
 
+START_TEST(what_stays_as_it_is_has_no_damage)
+{
+    ck_assert_int_eq(read_table(SCORES "blk.0\t2\t4096\n"), 0);
+    ck_assert_double_eq(of(Q0, MPQ_F16), 0);
+    ck_assert_double_eq(of(EMBED, MPQ_F16), 0);
+    ck_assert_double_gt(of(Q0, MPQ_BF16), 0);
+    close_table();
+    /* a table that does not tell of the present type; one that does */
+    ck_assert_int_eq(read_table(DAMAGE "blk.0\tq4_0\t4.5\t4096\t8\t4\n"), 0);
+    ck_assert_double_eq(of(Q0, MPQ_F16), 0);
+    ck_assert_double_eq(of(EMBED, MPQ_F16), 0);
+    ck_assert_int_eq(mpq_damage_unmeasured(&d, Q0, MPQ_TYPE(MPQ_F16)), 0);
+    close_table();
+    ck_assert_int_eq(read_table(DAMAGE "blk.0\tf16\t16\t4096\t8\t4\n"), 0);
+    ck_assert_double_eq(of(DOWN0, MPQ_F16), 2);
+    ck_assert_double_eq(of(Q1, MPQ_F16), 0); /* not the mean: it has no row */
+    close_table();
+}
+END_TEST
+
+START_TEST(a_layers_damage_is_spread_over_what_the_type_changes)
+{
+    /* attn_q of layer 0 is q8_0 already: measuring q8_0 changed ffn_down alone */
+    static const char shape[] = "##tensor blk.0.attn_q q8_0 96 32\n"
+                                "##tensor blk.0.ffn_down f16 4 256\n"
+                                "##file 1000 32 rest=0 container=gguf st_header=900 "
+                                "st_rest=0 n_layer=1 tied=0 arch=llama name=m\n" DAMAGE
+                                "blk.0\tq8_0\t8.5\t4096\t6\t2\n"
+                                "blk.0\tq4_0\t4.5\t4096\t8\t0\n";
+    struct mpq_tsv *t;
+
+    err = (struct mpq_err){ 0 };
+    ck_assert_int_eq(mpq_tsv_parse(&t, shape, strlen(shape), "x", NULL, &err), 0);
+    ck_assert_int_eq(mpq_layout_from_tsv(&layout, t, &err), 0);
+    ck_assert_int_eq(mpq_damage_read(&d, t, &layout, &err), 0);
+    mpq_tsv_free(t);
+    ck_assert_double_eq(of(0, MPQ_Q8_0), 0);
+    ck_assert_double_eq(of(1, MPQ_Q8_0), 6);
+    ck_assert_double_eq(of(0, MPQ_Q4_0), 6);
+    ck_assert_double_eq(of(1, MPQ_Q4_0), 2);
+    close_table();
+}
+END_TEST
+
 static const struct {
     const char *in, *says;
 } bad[] = {
@@ -195,6 +239,8 @@ mpq_suite(void)
     tcase_add_test(tc, a_tied_embedding_is_damaged_in_both_uses);
     tcase_add_test(tc, a_layers_damage_is_spread_by_parameters);
     tcase_add_test(tc, a_missing_pair_is_an_error_unless_the_layer_could_not_have_it);
+    tcase_add_test(tc, what_stays_as_it_is_has_no_damage);
+    tcase_add_test(tc, a_layers_damage_is_spread_over_what_the_type_changes);
     tcase_add_loop_test(tc, broken_tables_are_refused, 0, sizeof bad / sizeof *bad);
     suite_add_tcase(s, tc);
     return s;

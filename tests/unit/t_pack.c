@@ -287,8 +287,8 @@ static const struct {
       "type q8_0 takes rows of a multiple of 32, these have 48", MPQ_EDATA },
     { 64, MPQ_PACK_GGUF, "int3g128", "type int3g128: a GGUF file cannot hold it",
       MPQ_EDATA },
-    { 256, MPQ_PACK_GGUF, "iq2_xxs", "type iq2_xxs: cannot be encoded", MPQ_EDATA },
-    { 256, MPQ_PACK_NATIVE, "q8_k", "type q8_k: cannot be encoded", MPQ_EDATA },
+    { 256, MPQ_PACK_GGUF, "iq2_xxs", "mpq-pack does not write iq2_xxs", MPQ_EDATA },
+    { 256, MPQ_PACK_NATIVE, "q8_k", "mpq-pack does not write q8_k", MPQ_EDATA },
 };
 
 START_TEST(types_that_cannot_be_are_named)
