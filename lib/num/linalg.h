@@ -12,7 +12,10 @@
 
 /* Makes the BLAS run in the thread that calls it, where it has a switch for that:
  * parallel work is divided above it, in pieces that do not depend on the number of
- * threads, so that results do not either. To be called once, before threads start. */
+ * threads, so that results do not either. Where OpenBLAS does not know the processor
+ * (one newer than itself) and took its oldest kernels, it is given those that fit,
+ * unless the user chose some in OPENBLAS_CORETYPE. To be called once, before threads
+ * start. */
 void mpq_linalg_init(void);
 
 /*
@@ -34,6 +37,11 @@ void mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t t
  * lengths lda, ldb, ldc; K is the length that is summed over. */
 void mpq_gemm_f(int trans_a, int trans_b, size_t m, size_t n, size_t k, const float *a,
                 size_t lda, const float *b, size_t ldb, float *c, size_t ldc);
+/* The same, c = alpha a b + beta c; beta = 0 does not read c. One row at a time (m = 1)
+ * it goes at the speed of memory. */
+void mpq_gemm_add_f(int trans_a, int trans_b, size_t m, size_t n, size_t k, float alpha,
+                    const float *a, size_t lda, const float *b, size_t ldb, float beta,
+                    float *c, size_t ldc);
 void mpq_gemm_d(int trans_a, int trans_b, size_t m, size_t n, size_t k, const double *a,
                 size_t lda, const double *b, size_t ldb, double *c, size_t ldc);
 

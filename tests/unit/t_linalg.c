@@ -278,6 +278,37 @@ START_TEST(double_products_are_symmetric)
 }
 END_TEST
 
+START_TEST(products_add_to_what_is_there)
+{
+    const size_t m = shapes[_i].rows, n = shapes[_i].cols, k = 5;
+    float *a = need(m * k, sizeof *a), *b = need(n * k, sizeof *b);
+    float *was = need(m * n, sizeof *was), *c = need(m * n, sizeof *c);
+    float *row = need(n, sizeof *row); /* the first alone */
+
+    random_weights(a, m * k, 5);
+    random_weights(b, n * k, 6);
+    random_weights(was, m * n, 7);
+    memcpy(c, was, m * n * sizeof *c);
+    memcpy(row, was, n * sizeof *row);
+    mpq_gemm_add_f(0, 1, m, n, k, 3, a, k, b, k, 2, c, n);
+    mpq_gemm_add_f(0, 1, 1, n, k, 3, a, k, b, k, 2, row, n);
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) {
+            double want = 2 * (double)was[i * n + j];
+            for (size_t l = 0; l < k; l++)
+                want += 3 * (double)a[i * k + l] * (double)b[j * k + l];
+            ck_assert_double_eq_tol((double)c[i * n + j], want, 2e-6);
+            if (i == 0)
+                ck_assert_double_eq_tol((double)row[j], want, 2e-6);
+        }
+    free(a);
+    free(b);
+    free(was);
+    free(c);
+    free(row);
+}
+END_TEST
+
 Suite *
 mpq_suite(void)
 {
@@ -296,6 +327,8 @@ mpq_suite(void)
     tcase_add_test(tc, cholesky_tells_what_is_not_definite);
     tcase_add_test(tc, qr_and_svd_give_the_matrix_back);
     tcase_add_test(tc, double_products_are_symmetric);
+    tcase_add_loop_test(tc, products_add_to_what_is_there, 0,
+                        sizeof shapes / sizeof *shapes);
     suite_add_tcase(s, tc);
     return s;
 }
