@@ -1,13 +1,19 @@
 # mpq: build, tests, demo, benchmarks. One file, not recursive.
 #
 #   make            the programs, in bin/
+#   make help       this list
 #   make check      all tests (installs what is missing, see tests/deps.sh)
 #   make demo       quantizes a real model from end to end
 #   make asan       the tests under the address and undefined-behavior sanitizers
 #   make bench      measured figures; PEER=DIR compares with llama.cpp in DIR/bin
 #   make fuzz       fuzzers with clang's libFuzzer, FUZZ_SECONDS each
 #   make lint       formatting, man pages, include directions
-#   make install    DESTDIR= PREFIX=
+#   make install    into PREFIX (/usr/local), below DESTDIR; make uninstall
+#   make deps       sees to everything that build, tests and demo need
+#   make clean      removes build/ and bin/
+#
+# Variables: CC, CFLAGS, PREFIX, DESTDIR, V=1 (show commands), B=build/NAME (a build of
+# its own).
 #
 # A folder under build/ for each variant; bin/ holds the optimized programs.
 
@@ -16,8 +22,10 @@ B       ?= build/opt
 CC      ?= cc
 CFLAGS  ?= -O3 -g
 PREFIX  ?= /usr/local
-PKGS    := openblas lapacke zlib yaml-0.1 jansson
 PKG_CONFIG ?= pkg-config
+# Where OpenBLAS has LAPACKE in it there is no package of that name.
+PKGS    := openblas $(shell $(PKG_CONFIG) --exists lapacke 2>/dev/null && echo lapacke) \
+           zlib yaml-0.1 jansson libpcre2-8
 Q       := $(if $(V),,@)# make V=1 shows the commands
 
 WARN  := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wstrict-prototypes \
@@ -45,6 +53,11 @@ again = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell 
 
 all: deps-build
 	+@$(again) B=$B programs
+
+# The list at the top of this file.
+.PHONY: help
+help:
+	@sed -n '/^# *make /s/^# *//p; /^# Variables/,/^#$$/s/^# *//p' Makefile
 
 .PHONY: programs deps-build deps-check deps-demo
 programs: $(tools)

@@ -57,6 +57,19 @@ for tool in mpq-stats mpq-score mpq-alloc; do
     sh_run 1 "$tool </dev/null"; says "standard input"; one_line
 done
 
+# where there is no apt-get, what is missing is told in the words of what there is
+mkdir fake
+for c in sh cat awk; do ln -s "$(command -v $c)" fake/; done
+for pair in "dnf:dnf install gcc glibc-devel" "pacman:pacman -S --needed gcc glibc" \
+    "brew:brew install pkgconf openblas lapack"; do
+    ln -s "$(command -v true)" "fake/${pair%%:*}"
+    run 1 env PATH="$PWD/fake" sh "$top/tests/deps.sh" build
+    says "missing, by Debian's names: gcc"; says "  ${pair#*:}"
+    rm "fake/${pair%%:*}"
+done
+run 1 env PATH="$PWD/fake" sh "$top/tests/deps.sh" build; says "this system's package manager"
+equal "" "$(cd "$top" && make -s help | grep -v '^make \|^Variables\|^its own')" "make help"
+
 # the wrong kind of input is told what it is, and which tool takes it
 tiny=$top/examples/tiny-model/tiny-model.gguf
 mpq-stats --only moments,rtn "$tiny" >stats.tsv
