@@ -170,7 +170,7 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
     g->type = t;
     g->effort = options->effort;
     if (!mpq_grid_of(t, &g->grid))
-        assert(!"a type without a grid");
+        assert(0); /* a type without a grid */
     g->block = mpq_grid_block(t, cols);
     g->u = mpq_array(cols, cols * sizeof *g->u);
     g->importance = mpq_array(cols, sizeof *g->importance);
@@ -377,7 +377,7 @@ mpq_gptq_encode(const struct mpq_gptq *g, const float *w, size_t n, unsigned cha
 
     assert(n <= R);
     if (mpq_type_row_bytes(g->type, g->cols, &row_bytes) < 0)
-        assert(!"rows that the type does not fit");
+        assert(0); /* the type does not fit the rows */
     for (size_t i = 0; i < g->cols; i++)
         for (size_t r = 0; r < R; r++)
             t.wt[i * R + r] = r < n ? w[r * g->cols + g->order[i]] : 0;
