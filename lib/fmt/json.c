@@ -169,7 +169,7 @@ static void
 quote_byte(struct mpq_buf *text, unsigned char c)
 {
     if (c == '"' || c == '\\')
-        mpq_buf_printf(text, "\\%c", c);
+        mpq_buf_add(text, (const unsigned char[]){ '\\', c }, 2);
     else if (c == '\n')
         mpq_buf_adds(text, "\\n");
     else if (c == '\t')

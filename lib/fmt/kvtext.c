@@ -64,6 +64,13 @@ add_u64(struct mpq_buf *out, uint64_t v)
     mpq_buf_add(out, digits + at, sizeof digits - at);
 }
 
+/* Does C, below 0x80, stand as %XX? */
+static int
+is_escaped(unsigned char c, int in_array)
+{
+    return c == '%' || c == 0 || (in_array && (c <= ' ' || c == 0x7f));
+}
+
 static void
 add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array)
 {
@@ -74,8 +81,7 @@ add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array
         if (i == n)
             break;
         size_t len = mpq_utf8_length(s + i, (size_t)(n - i));
-        if (len == 0 || s[i] == '%' || s[i] == 0 ||
-            (in_array && (s[i] <= ' ' || s[i] == 0x7f))) {
+        if (len == 0 || (len == 1 && is_escaped(s[i], in_array))) {
             mpq_percent_add(out, s[i]);
             len = 1;
         } else {
@@ -83,6 +89,22 @@ add_string(struct mpq_buf *out, const unsigned char *s, uint64_t n, int in_array
         }
         i += len;
     }
+}
+
+/* As %.9g prints it; the scores of vocabularies are whole, mostly. */
+static void
+add_f32(struct mpq_buf *out, float f)
+{
+    const float magnitude = fabsf(f);
+
+    if (!(magnitude < 1e9F) || magnitude != floorf(magnitude) ||
+        (f == 0 && signbit(f))) {
+        mpq_buf_printf(out, "%.9g", (double)f);
+        return;
+    }
+    if (f < 0)
+        mpq_buf_adds(out, "-");
+    add_u64(out, (uint64_t)magnitude);
 }
 
 static void
@@ -101,7 +123,7 @@ add_number(struct mpq_buf *out, uint32_t type, const unsigned char *p)
         uint32_t bits = (uint32_t)v;
         float f;
         memcpy(&f, &bits, sizeof f);
-        mpq_buf_printf(out, "%.9g", (double)f);
+        add_f32(out, f);
     } else if (type == MPQ_GGUF_F64) {
         double d;
         memcpy(&d, &v, sizeof d);
@@ -137,6 +159,69 @@ mpq_kvtext_add(struct mpq_buf *out, const struct mpq_gguf_kv *kv)
             p += types[kv->item_type].size;
         }
     }
+}
+
+/* What each byte below 0x80 of a string takes in a JSON string. */
+static void
+json_costs(unsigned char cost[128], int in_array)
+{
+    for (unsigned char c = 0; c < 128; c++)
+        if (is_escaped(c, in_array))
+            cost[c] = 3; /* %XX */
+        else if (c == '"' || c == '\\' || c == '\n' || c == '\t')
+            cost[c] = 2;
+        else
+            cost[c] = c < ' ' || c == 0x7f ? 6 : 1; /* \u0001 */
+}
+
+static uint64_t
+string_json_bytes(const unsigned char *s, uint64_t n, const unsigned char cost[128])
+{
+    uint64_t bytes = 0;
+
+    for (uint64_t i = 0; i < n;) {
+        if (s[i] < 128) {
+            bytes += cost[s[i++]];
+            continue;
+        }
+        const size_t len = mpq_utf8_length(s + i, (size_t)(n - i));
+        bytes += len ? len : 3; /* as it is, or a byte as %XX */
+        i += len ? len : 1;
+    }
+    return bytes;
+}
+
+int
+mpq_kvtext_json_bytes(const struct mpq_gguf_kv *kv, uint64_t *bytes)
+{
+    const int in_array = kv->type == MPQ_GGUF_ARR;
+    const uint32_t type = in_array ? kv->item_type : kv->type;
+    const uint64_t count = in_array ? kv->count : 1;
+    struct mpq_buf text = { 0 };
+    const unsigned char *p = kv->data;
+    unsigned char cost[128];
+
+    json_costs(cost, in_array);
+    mpq_buf_adds(&text, types[type].name);
+    if (in_array)
+        mpq_buf_printf(&text, "[%" PRIu64 "]", count);
+    *bytes = text.len + count; /* a blank before each */
+    for (uint64_t i = 0; i < count && !text.failed; i++) {
+        if (type != MPQ_GGUF_STR) {
+            text.len = 0;
+            add_number(&text, type, p);
+            *bytes += text.len;
+            p += types[type].size;
+            continue;
+        }
+        const uint64_t n = in_array ? load(p, 8) : kv->count;
+        p += in_array ? 8 : 0;
+        *bytes += string_json_bytes(p, n, cost);
+        p += n;
+    }
+    const int failed = text.failed;
+    mpq_buf_free(&text);
+    return failed ? -1 : 0;
 }
 
 /* A GGUF string (length, bytes) from S[n] with its %XX decoded. */

@@ -18,6 +18,9 @@
 
 /* Appends the text of KV's value to OUT (check out->failed at the end). */
 void mpq_kvtext_add(struct mpq_buf *out, const struct mpq_gguf_kv *kv);
+/* Bytes of that text as a JSON string, without the quotes: counted, since a vocabulary
+ * takes milliseconds to write. -1 when memory ends. */
+MPQ_MUST_CHECK int mpq_kvtext_json_bytes(const struct mpq_gguf_kv *kv, uint64_t *bytes);
 /* Adds KEY with the value that TEXT stands for to a GGUF header. -1 when TEXT is no
  * such value: nothing was added, and *err names NAME (the file), the key and the fault.
  */

@@ -91,9 +91,11 @@ mpq_st_head_finish(struct mpq_st_head *h, uint64_t min_bytes, struct mpq_buf *ou
     *out = (struct mpq_buf){ .failed = h->meta.failed || h->tensors.failed };
     mpq_buf_add(out, length, LENGTH); /* filled in below */
     mpq_buf_adds(out, "{");
-    if (h->meta.len)
-        mpq_buf_printf(out, "\"__metadata__\":{%s}%s", h->meta.data,
-                       h->tensors.len ? "," : "");
+    if (h->meta.len) {
+        mpq_buf_adds(out, "\"__metadata__\":{");
+        mpq_buf_add(out, h->meta.data, h->meta.len);
+        mpq_buf_adds(out, h->tensors.len ? "}," : "}");
+    }
     mpq_buf_add(out, h->tensors.data, h->tensors.len);
     mpq_buf_adds(out, "}");
     while (!out->failed && (out->len < min_bytes || out->len % ALIGN))

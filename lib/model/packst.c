@@ -13,6 +13,13 @@
 
 enum { NAME_ROOM = 512 }; /* the longest name, with what is put before or behind it */
 
+/* Is the key left out: of an earlier packing? */
+static int
+is_own_key(const struct mpq_gguf_kv *kv)
+{
+    return strncmp(kv->key, "mpq.", 4) == 0;
+}
+
 /* Every GGUF key as text, under its own name. */
 static int
 put_gguf_keys(struct mpq_st_head *h, const struct mpq_gguf *keys, struct mpq_err *err)
@@ -22,8 +29,8 @@ put_gguf_keys(struct mpq_st_head *h, const struct mpq_gguf *keys, struct mpq_err
 
     for (size_t i = 0; rc == 0 && i < mpq_gguf_kv_count(keys); i++) {
         const struct mpq_gguf_kv *kv = mpq_gguf_kv_at(keys, i);
-        if (strncmp(kv->key, "mpq.", 4) == 0)
-            continue; /* of an earlier packing */
+        if (is_own_key(kv))
+            continue;
         text.len = 0;
         mpq_kvtext_add(&text, kv);
         rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "key %s: out of memory", kv->key)
@@ -33,7 +40,7 @@ put_gguf_keys(struct mpq_st_head *h, const struct mpq_gguf *keys, struct mpq_err
     return rc;
 }
 
-/* All strings whose length no type has a say in. */
+/* All strings whose length no type has a say in, but for the GGUF keys. */
 static int
 put_fixed_meta(struct mpq_st_head *h, const struct mpq_source *s,
                enum mpq_packform form, const char *provenance, struct mpq_err *err)
@@ -55,8 +62,7 @@ put_fixed_meta(struct mpq_st_head *h, const struct mpq_source *s,
             (text && mpq_st_put_meta(h, files[i], text, err) < 0))
             return -1;
     }
-    const struct mpq_gguf *keys = mpq_source_keys(s);
-    return keys ? put_gguf_keys(h, keys, err) : 0;
+    return 0;
 }
 
 /* "mpq.type.NAME": "TYPE DIM DIM" */
@@ -165,6 +171,7 @@ mpq_packst_plan(struct mpq_packfile *out, const struct mpq_source *s,
                 const struct mpq_type *types, const char *provenance,
                 struct mpq_err *err)
 {
+    const struct mpq_gguf *keys = mpq_source_keys(s);
     struct mpq_st_head *h = NULL;
     uint64_t head_bytes = 0;
     int rc = -1;
@@ -173,7 +180,8 @@ mpq_packst_plan(struct mpq_packfile *out, const struct mpq_source *s,
         mpq_packfile_native_head_bytes(s, &head_bytes, err) < 0)
         return -1;
     if (mpq_st_head_new(&h, err) < 0 || set_pieces(out, s, types, err) < 0 ||
-        put_fixed_meta(h, s, out->form, provenance, err) < 0)
+        put_fixed_meta(h, s, out->form, provenance, err) < 0 ||
+        (keys && put_gguf_keys(h, keys, err) < 0))
         goto out;
     for (size_t i = 0; i < out->n; i++) {
         const struct mpq_piece *p = &out->pieces[i];
@@ -251,20 +259,43 @@ entry_bytes(const struct mpq_weight *w, unsigned n_digits)
            shape;
 }
 
+/* What the GGUF keys take; counted, because to write them takes longer than to read
+ * some models. */
+static int
+key_bytes(const struct mpq_gguf *keys, uint64_t *bytes, struct mpq_err *err)
+{
+    static const char entry[] = ",\"\":\"\"";
+
+    *bytes = 0;
+    for (size_t i = 0; i < mpq_gguf_kv_count(keys); i++) {
+        const struct mpq_gguf_kv *kv = mpq_gguf_kv_at(keys, i);
+        uint64_t value;
+        if (is_own_key(kv))
+            continue;
+        if (mpq_kvtext_json_bytes(kv, &value) < 0)
+            return mpq_fail(err, MPQ_ENOMEM, "key %s: out of memory", kv->key);
+        *bytes += sizeof entry - 1 + json_bytes(kv->key) + value;
+    }
+    return 0;
+}
+
 int
 mpq_packfile_native_head_bytes(const struct mpq_source *s, uint64_t *bytes,
                                struct mpq_err *err)
 {
     struct mpq_st_head *h = NULL;
     struct mpq_buf head = { 0 };
+    const struct mpq_gguf *keys = mpq_source_keys(s);
     unsigned n_digits = offset_digits(s);
+    uint64_t in_keys = 0;
     int rc = -1;
 
     if (mpq_st_head_new(&h, err) < 0 ||
         put_fixed_meta(h, s, MPQ_PACK_NATIVE, "", err) < 0 ||
-        mpq_st_head_finish(h, 0, &head, err) < 0)
+        mpq_st_head_finish(h, 0, &head, err) < 0 ||
+        (keys && key_bytes(keys, &in_keys, err) < 0))
         goto out;
-    *bytes = head.len;
+    *bytes = head.len + in_keys;
     for (size_t i = 0; i < mpq_source_count(s); i++)
         *bytes += entry_bytes(mpq_source_weight(s, i), n_digits);
     *bytes = (*bytes + 7) / 8 * 8;

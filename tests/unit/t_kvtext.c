@@ -1,9 +1,23 @@
 #include "suite.h"
 
+#include "fmt/json.h"
 #include "fmt/kvtext.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Is what is counted what quoting the text gives? */
+static void
+check_json_bytes(const struct mpq_gguf_kv *kv, const char *text)
+{
+    struct mpq_buf quoted = { 0 };
+    uint64_t bytes;
+
+    mpq_json_quote(&quoted, text, strlen(text));
+    ck_assert_int_eq(mpq_kvtext_json_bytes(kv, &bytes), 0);
+    ck_assert_uint_eq(bytes + 2, quoted.len);
+    mpq_buf_free(&quoted);
+}
 
 /* KEY = the value that TEXT stands for, read back by the GGUF reader, as text again. */
 static char *
@@ -19,6 +33,7 @@ round_trip(const char *text, struct mpq_err *err)
         const struct mpq_map map = { (const unsigned char *)bytes.data, bytes.len };
         ck_assert_msg(mpq_gguf_open(&g, &map, "file", err) == 0, "%s", err->text);
         mpq_kvtext_add(&again, mpq_gguf_kv_at(g, 0));
+        check_json_bytes(mpq_gguf_kv_at(g, 0), again.data);
     }
     mpq_gguf_free(g);
     mpq_gguf_head_free(&h);
@@ -38,6 +53,10 @@ static const char *const good[] = {
     "i64 9223372036854775807",
     "f32 0.100000001",
     "f32 -0",
+    "f32 -12345678",
+    "f32 999999936",
+    "f32 1e+09",
+    "f32 -0.5",
     "f32 inf",
     "f32 nan",
     "f64 0.10000000000000001",
@@ -48,6 +67,8 @@ static const char *const good[] = {
     "str ",
     "str a b",
     "str 100%25 %00 %ff %c3( \n\t\"\\ \xc3\xa9 \xe2\x82\xac",
+    "str \x01\x1f\x7f\xf0\x9f\x98\x80 %f0%9f\r",
+    "str[3] a\\\"b %7f%c3( \xf0\x9f\x98\x80%ff",
     "u8[0]",
     "u8[3] 0 1 255",
     "f32[2] nan 1.5",
