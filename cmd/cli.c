@@ -114,6 +114,18 @@ cli_debug(const char *fmt, ...)
 }
 
 int
+cli_begin_table(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
+                const char *model, struct mpq_err *err)
+{
+    const char *info[] = {
+        "tool", cli_the_tool->name, "version",          MPQ_VERSION, "model",
+        model,  "options",          cli_options_text(), NULL
+    };
+
+    return mpq_tsv_begin(w, out, kind, info, err);
+}
+
+int
 cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err)
 {
     if (mpq_out_open(out, cli.output, err) < 0)

@@ -46,8 +46,8 @@ struct cli_tool {
     const char *example;        /* one pipeline to copy */
     const struct cli_opt *opts; /* the tool's own; ends with { 0 } */
     int min_operands, max_operands;
-    int layers; /* takes -l */
-    int seeds;  /* takes --seed */
+    int layers;       /* takes -l */
+    int seeds;        /* takes --seed */
     const int *alone; /* a flag with which no input is read, or NULL */
 };
 
@@ -80,6 +80,10 @@ void cli_debug(const char *fmt, ...) MPQ_PRINTF(1, 2);
  * without -o -j -q -v --progress and operands. Static storage. */
 const char *cli_options_text(void);
 
+/* The first line of a table of KIND from MODEL: tool, version, model and options. */
+MPQ_MUST_CHECK int
+cli_begin_table(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
+                const char *model, struct mpq_err *err);
 /* The output named by -o. BINARY output is refused on a terminal. */
 MPQ_MUST_CHECK int
 cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err);

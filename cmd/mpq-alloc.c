@@ -225,13 +225,8 @@ begin(const struct job *j, struct mpq_tsv_writer *w, struct mpq_out *out,
       const char *kind, struct mpq_err *err)
 {
     const char *model = mpq_tsv_info(j->table, "model");
-    const char *info[] = { "tool",    tool.name,
-                           "version", MPQ_VERSION,
-                           "model",   model ? model : j->layout.name,
-                           "options", cli_options_text(),
-                           NULL };
 
-    if (mpq_tsv_begin(w, out, kind, info, err) < 0)
+    if (cli_begin_table(w, out, kind, model ? model : j->layout.name, err) < 0)
         return -1;
     return model_path ? mpq_layout_put(&j->layout, w, err)
                       : mpq_layout_copy_meta(j->table, w, err);

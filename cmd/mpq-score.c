@@ -30,7 +30,8 @@ static const struct cli_tool tool = {
     .name = "mpq-score",
     .summary = "Scores the layers or tensors of a model from their statistics.",
     .operands = "[STATS...]",
-    .example = "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
+    .example =
+        "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
     .opts = opts,
     .max_operands = 1024,
 };
@@ -141,11 +142,8 @@ begin(const struct job *j, struct mpq_tsv_writer *w, struct mpq_out *out,
       const char *kind, struct mpq_err *err)
 {
     const char *model = mpq_tsv_info(j->meta, "model");
-    const char *info[] = { "tool",  tool.name,          "version", MPQ_VERSION,
-                           "model", model ? model : "", "options", cli_options_text(),
-                           NULL };
 
-    if (mpq_tsv_begin(w, out, kind, info, err) < 0)
+    if (cli_begin_table(w, out, kind, model ? model : "", err) < 0)
         return -1;
     return mpq_layout_copy_meta(j->meta, w, err);
 }

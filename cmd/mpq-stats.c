@@ -26,7 +26,8 @@ static const struct cli_tool tool = {
     .name = "mpq-stats",
     .summary = "Writes statistics of the weights of MODEL as a table.",
     .operands = "[MODEL]",
-    .example = "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
+    .example =
+        "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
     .opts = opts,
     .max_operands = 1,
     .layers = 1,
@@ -82,13 +83,7 @@ static int
 begin(struct mpq_tsv_writer *w, struct mpq_out *out, const struct mpq_source *s,
       struct mpq_err *err)
 {
-    const char *info[] = { "tool",    tool.name,
-                           "version", MPQ_VERSION,
-                           "model",   mpq_source_hparams(s)->name,
-                           "options", cli_options_text(),
-                           NULL };
-
-    if (mpq_tsv_begin(w, out, "stats", info, err) < 0 ||
+    if (cli_begin_table(w, out, "stats", mpq_source_hparams(s)->name, err) < 0 ||
         mpq_layout_put_meta(s, w, err) < 0)
         return -1;
     return mpq_tsv_columns(w, "layer\tunit\tstat\tvalue", err);

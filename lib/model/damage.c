@@ -1,5 +1,6 @@
 #include "model/damage.h"
 
+#include "fmt/sniff.h"
 #include "model/rules.h"
 
 #include <math.h>
@@ -30,9 +31,7 @@ find_columns(struct mpq_damage *d, const struct mpq_tsv *t, struct columns *c,
 
     *c = (struct columns){ -1, -1, -1, -1, -1, -1 };
     if (kind && strcmp(kind, "scores") != 0 && strcmp(kind, "damage") != 0)
-        return mpq_fail(err, MPQ_EDATA,
-                        "%s: a table of %.40s, scores or damage expected", d->file,
-                        kind);
+        return mpq_fail_kind(d->file, kind, "scores or damage", "mpq-score", err);
     d->is_scores = kind ? strcmp(kind, "scores") == 0 : mpq_tsv_find(t, "damage") < 0;
     c->unit = mpq_tsv_need(t, "unit", err);
     c->params = mpq_tsv_need(t, "params", err);

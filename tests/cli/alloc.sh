@@ -322,7 +322,7 @@ row "blk.0\t1\t$params\nblk.0\t1\t$params\n" >bad.tsv; bad_table ": two rows for
 row "" >bad.tsv; bad_table ": no rows"
 row "blk.0\t1\n" >bad.tsv; bad_table ":$n: 2 fields, the header has 3"
 head -c 2000 plan.tsv >bad.tsv; bad_table ":"
-cp plan.tsv bad.tsv; bad_table ": a table of plan, scores or damage expected"
+cp plan.tsv bad.tsv; bad_table ": a table of plan (mpq-pack -p reads it), scores or damage expected, from mpq-score"
 pair() { cat tiny.shape; printf '#unit\ttype\tbits\tparams\tdamage\tse\n'; printf '%b' "$1"; }
 pair "blk.0\tq9\t4\t$params\t1\t0\n" >bad.tsv; bad_table ":$n: unknown type q9"
 pair "blk.0\tq4_k\t4\t$params\t-1\t0\n" >bad.tsv; bad_table ":$n: damage of -1"

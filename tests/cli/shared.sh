@@ -86,6 +86,8 @@ done
 run 1 mpq-score plan.tsv; one_line
 says "plan.tsv:1: a table of plan (mpq-pack -p reads it), stats expected, from mpq-stats"
 run 1 mpq-score scores.tsv; one_line; says "a table of scores (mpq-alloc reads it), stats expected"
+run 1 mpq-alloc -b 3 stats.tsv; one_line
+says "stats.tsv: a table of stats (mpq-score reads it), scores or damage expected, from mpq-score"
 run 1 mpq-pack -p stats.tsv "$tiny"; one_line
 says "a table of stats (mpq-score reads it), plan expected, from mpq-alloc"
 run 1 mpq-pack -p "$tiny" "$tiny"; one_line; says "a GGUF model, not a table"
