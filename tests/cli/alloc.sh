@@ -370,12 +370,7 @@ done
 equal "native,vllm:128" "$(awk -F '\t' '$1 == "int4g128" { print $6 }' types.tsv)"
 sh_run 1 "mpq-alloc --list-types >/dev/full"; says "No space left"
 
-# the man page's examples, on the model that they were made with; those meant for models
-# like SmolLM2 with its shape
-mkdir man && cd man || exit 1
-cp "$tiny" m.gguf
-PATH=$PATH${PEER:+:$PEER/bin} LD_LIBRARY_PATH=${PEER:+$PEER/bin} man_examples mpq-alloc.1
-cd .. || exit 1
+# the man page's example for models like SmolLM2, with its shape (man.sh runs them all)
 scores LAYER "$shapes/smollm2.tsv" >scores.tsv
 sh_run 0 "$(sed -n 's/^\$ \(mpq-alloc .*--split tensor\)/\1/p' "$top/man/mpq-alloc.1")"
 

@@ -50,35 +50,6 @@ absent() {
 # equal WANT GOT [WHAT]
 equal() { if [ "$1" = "$2" ]; then pass; else fail "${3:-value}: $2 instead of $1"; fi; }
 
-# man_examples PAGE: runs the examples of man/PAGE in this folder, one after the other, and
-# holds their output against the page's: to the letter, but any number for a number. What
-# calls llama.cpp runs where that is there.
-man_examples() {
-    rm -f example.*
-    awk '/^\.Sh/ { on = /EXAMPLES/ } /^\.Bd/ { literal = on; next } /^\.Ed/ { literal = 0 }
-        !literal { next } { gsub(/\\e/, "\\"); gsub(/\\-/, "-"); gsub(/\\&/, "") }
-        /^\$ / { file = sprintf("example.%02d", ++n); printf "" >(file ".want")
-            print substr($0, 3) >file; more = 1; next }
-        more && /^> / { print substr($0, 3) >file; next }
-        n { more = 0; print >(file ".want") }' "$top/man/$1"
-    [ -f example.01 ] || fail "$1: no examples"
-    for e in example.??; do
-        program=$(sed 's/ .*//; q' "$e")
-        case $program in
-        llama-*) command -v "$program" >/dev/null || { skip "$1: no $program"; continue; } ;;
-        esac
-        sh "$e" >"$e.got" 2>&1; status=$?
-        [ $status = 0 ] && pass || fail "$1: exit $status: $(head -1 "$e"): $(head -3 "$e.got")"
-        case $program in llama-*) continue ;; esac
-        for f in "$e.want" "$e.got"; do
-            sed 's/[0-9][0-9.]*\(e[+-][0-9]*\)*/N/g' "$f" >"$f.masked"
-        done
-        same "$e.want.masked" "$e.got.masked"
-        cmp -s "$e.want.masked" "$e.got.masked" ||
-            { head -1 "$e"; diff "$e.want" "$e.got" | head -8; }
-    done
-}
-
 # finish: the closing line; call it last.
 finish() {
     echo "$(basename "$0" .sh): $passed passed, $failed failed, $skipped skipped"
