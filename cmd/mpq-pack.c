@@ -211,6 +211,21 @@ on_progress(void *bar, uint64_t bytes)
     cli_bar_add(bar, bytes);
 }
 
+/* What came of it, header and all. */
+static void
+note_sizes(const struct job *j)
+{
+    const double before = (double)mpq_source_file_size(j->source),
+                 after = (double)j->file.size_bytes;
+    double weights = 0;
+
+    for (size_t i = 0; i < j->file.n; i++)
+        weights += (double)j->file.pieces[i].weight->tensor.n_elements;
+    if (weights > 0)
+        cli_note("%.0f -> %.0f bytes, %.2f -> %.2f bits for each weight", before, after,
+                 8 * before / weights, 8 * after / weights);
+}
+
 static int
 write_file(const struct job *j, struct mpq_err *err)
 {
@@ -232,6 +247,8 @@ write_file(const struct job *j, struct mpq_err *err)
     }
     cli_bar_free(options.progress_ctx);
     mpq_out_free(out);
+    if (rc == 0)
+        note_sizes(j);
     return rc;
 }
 
@@ -288,6 +305,11 @@ run(const char *model, struct mpq_err *err)
 
     if (!plan_path == !check_path)
         return mpq_fail(err, MPQ_EUSAGE, "takes -p PLAN, or --check PLAN");
+    if (check_path && (cli.output || dry_run || cli_given("format")))
+        return mpq_fail(err, MPQ_EUSAGE, "--check writes nothing: take out %s",
+                        cli.output ? "-o"
+                        : dry_run  ? "--dry-run"
+                                   : "-f");
     if (dry_run && cli.output) /* appended to a finished command, it must not harm */
         return mpq_fail(err, MPQ_EUSAGE, "--dry-run writes no FILE: take out -o");
     rc = check_path ? check(&j, model, err) : pack(&j, model, err);

@@ -90,6 +90,10 @@ read_row(struct mpq_plan *p, unsigned char *cover, const char *unit, const char 
         if (set(p, cover, i, type, BY_LAYER, unit, place, err) < 0)
             return -1;
     }
+    if (!found && l->tied && strcmp(unit, "output") == 0)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: unit output is tied to token_embd: one matrix, one row",
+                        place);
     if (!found)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: unit %.120s is no layer or matrix of the "
@@ -156,6 +160,21 @@ is_table(const char *text, size_t n)
     return text[0] == '#' || !memchr(text, '=', first);
 }
 
+/* A plan that does not fit may be another model's: then both are named. */
+static void
+name_models(struct mpq_tsv *t, const struct mpq_layout *layout, struct mpq_err *err)
+{
+    const char *model = mpq_tsv_info(t, "model");
+    struct mpq_err said = *err;
+
+    if (!model || !layout->name[0] || strcmp(model, layout->name) == 0 ||
+        said.code != MPQ_EDATA)
+        return;
+    *err = (struct mpq_err){ 0 };
+    mpq_fail(err, said.code, "%.300s (the plan is of %.80s, the model is %.80s)",
+             said.text, model, layout->name);
+}
+
 int
 mpq_plan_read(struct mpq_plan *p, const char *path, const struct mpq_layout *layout,
               struct mpq_err *err)
@@ -178,6 +197,8 @@ mpq_plan_read(struct mpq_plan *p, const char *path, const struct mpq_layout *lay
     } else if (mpq_tsv_parse(&t, (const char *)m.data, (size_t)m.size, name, "plan",
                              err) == 0) {
         rc = mpq_plan_from_tsv(p, t, layout, err);
+        if (rc < 0)
+            name_models(t, layout, err);
     }
 out:
     mpq_tsv_free(t);
@@ -185,49 +206,84 @@ out:
     return rc;
 }
 
-/* The row of matrix FIRST, or, by_layer, of all that share its row. */
+/* A row to be written. */
+struct row {
+    uint64_t params, bytes;
+    struct mpq_type type;
+    int written;
+};
+
+/* Adds matrix I to its row. */
 static int
-write_row(const struct mpq_plan *p, size_t first, struct mpq_tsv_writer *w,
+add_to_row(const struct mpq_plan *p, size_t i, struct row *row, struct mpq_err *err)
+{
+    const struct mpq_matrix *m = &p->layout->matrices[i];
+    uint64_t size;
+
+    if (mpq_plan_fits(m, p->types[i], "plan", err) < 0)
+        return -1;
+    if (mpq_type_bytes(p->types[i], m->rows, m->cols, &size) < 0 ||
+        mpq_add_u64(row->bytes, size, &row->bytes) < 0)
+        return mpq_fail(err, MPQ_EDATA, "plan: %s is too large", m->name);
+    row->params += m->rows * m->cols;
+    row->type = p->types[i];
+    return 0;
+}
+
+static int
+write_row(const struct row *row, const char *unit, struct mpq_tsv_writer *w,
           struct mpq_err *err)
 {
-    const struct mpq_matrix *m = &p->layout->matrices[first];
-    uint64_t params = 0, bytes = 0, size;
-    char type[MPQ_TYPE_NAME_MAX], unit[32];
+    char type[MPQ_TYPE_NAME_MAX];
 
-    for (size_t i = first; i < p->layout->n; i++) {
-        const struct mpq_matrix *o = &p->layout->matrices[i];
-        if (i != first &&
-            !(p->by_layer[first] && p->by_layer[i] && o->layer == m->layer))
-            continue;
-        if (mpq_plan_fits(o, p->types[first], "plan", err) < 0)
+    return mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%" PRIu64 "\t%" PRIu64, unit,
+                       mpq_type_name(row->type, type),
+                       8.0 * (double)row->bytes / (double)row->params, row->params,
+                       row->bytes);
+}
+
+/* The rows of the layers, summed up in one pass: *rows is an array by layer number. */
+static int
+sum_layers(const struct mpq_plan *p, struct row **rows, struct mpq_err *err)
+{
+    const struct mpq_layout *l = p->layout;
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->n; i++)
+        if (l->matrices[i].layer >= (int)n)
+            n = (size_t)l->matrices[i].layer + 1;
+    *rows = mpq_array(n, sizeof **rows);
+    if (!*rows)
+        return mpq_fail(err, MPQ_ENOMEM, "plan: out of memory");
+    for (size_t i = 0; i < l->n; i++)
+        if (p->by_layer[i] && add_to_row(p, i, &(*rows)[l->matrices[i].layer], err) < 0)
             return -1;
-        if (mpq_type_bytes(p->types[first], o->rows, o->cols, &size) < 0 ||
-            mpq_add_u64(bytes, size, &bytes) < 0)
-            return mpq_fail(err, MPQ_EDATA, "plan: %s is too large", o->name);
-        params += o->rows * o->cols;
-    }
-    snprintf(unit, sizeof unit, "blk.%d", m->layer);
-    return mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%" PRIu64 "\t%" PRIu64,
-                       p->by_layer[first] ? unit : m->name,
-                       mpq_type_name(p->types[first], type),
-                       8.0 * (double)bytes / (double)params, params, bytes);
+    return 0;
 }
 
 int
 mpq_plan_write(const struct mpq_plan *p, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
-    int last = -1; /* the layer whose row was written last; layers come in order */
+    struct row *layers = NULL;
+    char unit[32];
+    int rc = -1;
 
-    if (mpq_tsv_columns(w, "unit\ttype\tbits\tparams\tbytes", err) < 0)
-        return -1;
+    if (mpq_tsv_columns(w, "unit\ttype\tbits\tparams\tbytes", err) < 0 ||
+        sum_layers(p, &layers, err) < 0)
+        goto out;
     for (size_t i = 0; i < p->layout->n; i++) {
-        if (p->by_layer[i]) {
-            if (p->layout->matrices[i].layer == last)
-                continue;
-            last = p->layout->matrices[i].layer;
-        }
-        if (write_row(p, i, w, err) < 0)
-            return -1;
+        const struct mpq_matrix *m = &p->layout->matrices[i];
+        struct row own = { 0 }, *row = p->by_layer[i] ? &layers[m->layer] : &own;
+        if (row->written++)
+            continue;
+        if (row == &own && add_to_row(p, i, row, err) < 0)
+            goto out;
+        snprintf(unit, sizeof unit, "blk.%d", m->layer);
+        if (write_row(row, row == &own ? m->name : unit, w, err) < 0)
+            goto out;
     }
-    return 0;
+    rc = 0;
+out:
+    free(layers);
+    return rc;
 }

@@ -20,8 +20,8 @@ present() {
 run 0 mpq-stats "$data/llama.gguf"; cp out whole.tsv
 run 0 mpq-stats "$data/split-00001-of-00003.gguf"; same whole.tsv out
 present "$data/llama.gguf" >plan.tsv
-run 0 mpq-pack -p plan.tsv -o whole.gguf "$data/llama.gguf"; silent
-run 0 mpq-pack -p plan.tsv -o split.gguf "$data/split-00001-of-00003.gguf"; silent
+run 0 mpq-pack -q -p plan.tsv -o whole.gguf "$data/llama.gguf"; silent
+run 0 mpq-pack -q -p plan.tsv -o split.gguf "$data/split-00001-of-00003.gguf"; silent
 same whole.gguf split.gguf
 # a folder, its single file, a pipe of it with its configuration; shards in their order
 run 0 mpq-stats "$data/hf"; cp out hf.tsv
@@ -38,7 +38,7 @@ same hf.sorted sharded.sorted
 if [ -n "$python" ]; then
     # every kind of key and the tensors' bytes survive a rewrite
     present "$data/kinds.gguf" >kinds.tsv
-    run 0 mpq-pack -p kinds.tsv -o kinds.gguf "$data/kinds.gguf"; silent
+    run 0 mpq-pack -q -p kinds.tsv -o kinds.gguf "$data/kinds.gguf"; silent
     for pair in "$data/kinds.gguf kinds.gguf" "$data/llama.gguf split.gguf"; do
         run 0 "$python" - $pair <<'END'
 import sys
@@ -59,7 +59,7 @@ END
     done
     # a decoded copy of the sharded folder: original names and dtypes
     present "$data/hf-sharded" >plan.tsv
-    run 0 mpq-pack -p plan.tsv -f fake -o fake.safetensors "$data/hf-sharded"; silent
+    run 0 mpq-pack -q -p plan.tsv -f fake -o fake.safetensors "$data/hf-sharded"; silent
     run 0 "$python" - "$data/hf-sharded" fake.safetensors <<'END'
 import glob, json, sys
 def tensors(path):  # numpy has no bfloat16: compare the bytes

@@ -11,6 +11,15 @@ for p in "${PYTHON:-python3}" "$top/build/venv/bin/python"; do
 done
 [ -n "$python" ] || skip "no Python with gguf and safetensors: files are read by our own reader only"
 
+# every finished file is told with its size; the assertions on what is said go without
+sizes=' bytes, [0-9.]* -> [0-9.]* bits for each weight$'
+leave_sizes() { grep -v "^mpq-pack: [0-9]* -> [0-9]*$sizes" err >err.rest; cp err.rest err; }
+silent() { leave_sizes; if [ ! -s err ]; then pass; else fail "not silent: $(head -3 err)"; fi; }
+one_line() {
+    leave_sizes
+    if [ "$(wc -l <err)" = 1 ]; then pass; else fail "not one line: $(cat err)"; fi
+}
+
 # plan EMBEDDING BLOCKS [OVERRIDE...]: a table by layers; OVERRIDE is "unit<TAB>type"
 plan() {
     printf '#unit\ttype\ntoken_embd\t%s\n' "$1"
@@ -107,6 +116,18 @@ run 0 grep -c "model Tiny arithmetic and text model, id $id " id.gguf
 sed "s/model_id=$id/model_id=0/" own.tsv >odd.tsv # edited: as if there were none
 run 0 mpq-pack -p odd.tsv -o others.gguf "$tiny"; silent
 
+# sizes before and after, unless -q; bits by hand
+weights=$(awk -F '\t' '/^total/ { print $3 }' dry)
+run 0 mpq-pack -p plan.tsv -o one.gguf "$tiny"
+equal "mpq-pack: $(size "$tiny") -> $(size one.gguf) bytes, $(awk -v a="$(size "$tiny")" -v b="$(size one.gguf)" -v n="$weights" \
+    'BEGIN { printf "%.2f -> %.2f", 8 * a / n, 8 * b / n }') bits for each weight" "$(cat err)"
+run 0 mpq-pack -q -p plan.tsv -o one.gguf "$tiny"; equal "" "$(cat err)" "said under -q"
+# a symbolic link is replaced, not followed
+cp four.gguf pointed.gguf; ln -s pointed.gguf link.gguf; plan q8_0 q8_0 >q8.tsv
+run 0 mpq-pack -q -p q8.tsv --effort fast -o link.gguf "$tiny"; same four.gguf pointed.gguf
+[ -f link.gguf ] && [ ! -h link.gguf ] && pass || fail "-o LINK: the link is still there"
+run 0 mpq-pack --check q8.tsv link.gguf
+
 # quantized once more: said once
 run 0 mpq-pack -p plan.tsv -o again.gguf one.gguf; silent
 plan q4_0 q4_0 >q4.tsv
@@ -178,27 +199,34 @@ END
 done
 
 # plans that do not fit the model
-bad_plan() { # bad_plan WORDS [OPTION...]: of the plan on standard input
+bad_plan() { # bad_plan WORDS [OPTION...]: of the plan in bad.tsv
     words=$1; shift
-    cat >bad.tsv
     run 1 mpq-pack -p bad.tsv -o bad.gguf "$@" "$tiny"; says "$words"; one_line
     absent bad.gguf
 }
-plan bf16 q4_k "$(printf 'blk.99\tq4_k')" | bad_plan "blk.99"
-plan bf16 q4_k "$(printf 'blk.0.ffn_dwn\tq4_k')" | bad_plan "blk.0.ffn_dwn"
-plan bf16 q4_k "$(printf 'blk.0\tq4_k')" | bad_plan "blk.0"
-plan bf16 q4_k | grep -v 'blk.1' | bad_plan "blk.1"
-plan bf16 q4_k | grep -v token_embd | bad_plan "token_embd"
-plan bf16 q9_z | bad_plan "q9_z"
-plan bf16 q8_k | bad_plan "mpq-pack does not write q8_k"
-plan bf16 iq2_xs | bad_plan "mpq-pack does not write iq2_xs"
-{ echo "##mpq scores 1"; plan bf16 q4_k; echo "##end 1"; } | bad_plan "scores"
-{ echo "##mpq plan 1"; plan bf16 q4_k; } | bad_plan "cut short"
-plan bf16 q4_k | sed 1s/unit/united/ | bad_plan "unit"
-printf '#unit\ttype\n' | bad_plan ""
+plan bf16 q4_k "$(printf 'blk.99\tq4_k')" >bad.tsv; bad_plan "blk.99"
+plan bf16 q4_k "$(printf 'blk.0.ffn_dwn\tq4_k')" >bad.tsv; bad_plan "blk.0.ffn_dwn"
+plan bf16 q4_k "$(printf 'blk.0\tq4_k')" >bad.tsv; bad_plan "blk.0"
+plan bf16 q4_k | grep -v 'blk.1' >bad.tsv; bad_plan "blk.1"
+plan bf16 q4_k | grep -v token_embd >bad.tsv; bad_plan "token_embd"
+plan bf16 q9_z >bad.tsv; bad_plan "q9_z"
+plan bf16 q4_k "$(printf 'output\tq6_k')" >bad.tsv; bad_plan "unit output is tied to token_embd"
+{ echo '##mpq plan 1 model=Another%20one'; plan bf16 q4_k "$(printf 'blk.99\tq4_k')"
+  echo "##end $((layers + 2))"; } >bad.tsv
+bad_plan "unit blk.99 is no layer or matrix of the model (the plan is of Another one, the model is "
+plan bf16 q8_k >bad.tsv; bad_plan "mpq-pack does not write q8_k"
+plan bf16 iq2_xs >bad.tsv; bad_plan "mpq-pack does not write iq2_xs"
+{ echo "##mpq scores 1"; plan bf16 q4_k; echo "##end 1"; } >bad.tsv; bad_plan "scores"
+{ echo "##mpq plan 1"; plan bf16 q4_k; } >bad.tsv; bad_plan "cut short"
+plan bf16 q4_k | sed 1s/unit/united/ >bad.tsv; bad_plan "unit"
+printf '#unit\ttype\n' >bad.tsv; bad_plan ""
 run 1 mpq-pack -p missing.tsv "$tiny"; says "missing.tsv"; one_line
 run 2 mpq-pack "$tiny"; says "takes -p PLAN"
 run 2 mpq-pack -p plan.tsv --check plan.tsv "$tiny"; says "takes -p PLAN"
+for way in "-o x.gguf" --dry-run "-f gguf" "-f auto"; do
+    run 2 mpq-pack --check plan.tsv $way one.gguf; says "--check writes nothing: take out ${way%% *}"
+    absent x.gguf
+done
 run 2 mpq-pack -p plan.tsv -m best "$tiny"; says "mpq-pack: -m: 'best' is not one of rtn"
 run 2 mpq-pack -p plan.tsv "$tiny" "$tiny"
 run 2 mpq-pack -p plan.tsv -f gguf -o no.gguf "$hf"; says "is no GGUF file"; absent no.gguf
@@ -218,11 +246,11 @@ fi
 # a signal takes the unfinished file with it
 plan q2_k q2_k >slow.tsv
 plan q5_0 q5_0 >again.tsv
-mpq-pack -p slow.tsv --effort max -j 1 -o slow.gguf "$tiny" & pid=$!
+mpq-pack -q -p slow.tsv --effort max -j 1 -o slow.gguf "$tiny" & pid=$!
 sleep 0.1; kill -TERM $pid 2>/dev/null; wait $pid 2>/dev/null; status=$?
 if [ $status = 0 ]; then skip "packing was done before the signal"; else absent slow.gguf; fi
 # but not one that the caller ignores, as nohup does
-(trap '' HUP; exec mpq-pack -p slow.tsv -j 1 -o slow.gguf "$tiny") & pid=$!
+(trap '' HUP; exec mpq-pack -q -p slow.tsv -j 1 -o slow.gguf "$tiny") & pid=$!
 sleep 0.1; kill -HUP $pid 2>/dev/null; wait $pid; equal 0 $? "SIGHUP under nohup"; rm -f slow.gguf
 # a limit on the size of files is an error like any other
 sh_run 1 "ulimit -f 100; mpq-pack -p plan.tsv -o limit.gguf '$tiny'"
