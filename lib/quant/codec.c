@@ -100,7 +100,8 @@ encode_huge(const struct mpq_codec *codec, const float *src, const float *import
         for (uint32_t i = 0; i < codec->block; i++)
             block[i] = mpq_min(mpq_max(src[i], -0x1p40f), 0x1p40f);
         codec->encode(block, importance, dst, 1, effort);
-        importance += importance ? codec->block : 0;
+        if (importance)
+            importance += codec->block;
     }
 }
 

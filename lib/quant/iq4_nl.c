@@ -61,7 +61,8 @@ encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, siz
             pack(src, mpq_sym_search(levels, &plans[1][effort], src, w, N), dst);
         else
             pack(src, mpq_sym_search(levels, &plans[0][effort], src, NULL, N), dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

@@ -84,7 +84,8 @@ encode_iq4_xs(const float *src, const float *importance, unsigned char *dst, siz
         mpq_super_weights(importance, w);
         mpq_ksym_search(&type, &plans[effort], src, w, &best);
         pack(src, &best, dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

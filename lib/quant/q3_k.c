@@ -105,7 +105,8 @@ encode_q3_k(const float *src, const float *importance, unsigned char *dst, size_
         mpq_super_weights(importance, w);
         mpq_ksym_search(&type, &plans[effort], src, w, &best);
         pack(src, &best, dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

@@ -62,7 +62,8 @@ encode_q4_1(const float *src, const float *importance, unsigned char *dst, size_
         else
             mpq_asym_search(15.0f, &plans[0][effort], src, NULL, N, &d, &m);
         pack(src, d, m, dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

@@ -68,7 +68,8 @@ encode_q4_k(const float *src, const float *importance, unsigned char *dst, size_
         mpq_kasym_search(&type, &plans[effort], src, w, &best);
         mpq_kasym_codes(&type, &best, src, code);
         pack(&best, code, dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

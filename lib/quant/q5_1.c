@@ -68,7 +68,8 @@ encode_q5_1(const float *src, const float *importance, unsigned char *dst, size_
         else
             mpq_asym_search(31.0f, &plans[0][effort], src, NULL, N, &d, &m);
         pack(src, d, m, dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 

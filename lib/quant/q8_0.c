@@ -57,7 +57,8 @@ encode_q8_0(const float *src, const float *importance, unsigned char *dst, size_
             pack(src, mpq_sym_search(levels, &plans[1][effort], src, w, N), dst);
         else
             pack(src, mpq_sym_search(levels, &plans[0][effort], src, NULL, N), dst);
-        importance += importance ? N : 0;
+        if (importance)
+            importance += N;
     }
 }
 
