@@ -36,9 +36,11 @@ void
 mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t cols);
 void mpq_intb_encode(struct mpq_type t, const float *src, const float *importance,
                      unsigned char *dst, size_t cols, enum mpq_effort effort);
-void mpq_intb_grid_read(struct mpq_type t, const unsigned char *src, size_t cols,
-                        float *scale, float *offset);
-void mpq_intb_grid_write(struct mpq_type t, unsigned char *dst, size_t cols,
-                         const unsigned char *code);
+/* Scale and offset of columns [from, from + n). */
+void mpq_intb_lines(struct mpq_type t, const unsigned char *row, size_t cols,
+                    size_t from, size_t n, float *scale, float *offset);
+/* N codes as a stream of bits from the byte DST on. */
+void mpq_intb_codes(struct mpq_type t, unsigned char *dst, size_t n,
+                    const unsigned char *code);
 
 #endif

@@ -265,14 +265,15 @@ lay_grid(const struct mpq_gptq *g, struct tile *t, size_t i, unsigned char *dst,
             struct mpq_type whole = g->type;
             whole.group = 0;
             mpq_encode_row(whole, x, g->importance + from, t->group, n, g->effort);
-            mpq_grid_read(whole, t->group, n, scale, offset);
-            mpq_intb_take_group(g->type, t->group, n, from / g->block, to, g->cols);
+            mpq_grid_lines(whole, t->group, n, 0, n, scale, offset);
+            mpq_intb_put_group(g->type, to, g->cols, from / g->block, scale[0],
+                               -offset[0] * mpq_inverse(scale[0]));
         } else {
             uint64_t at = 0;
             if (mpq_type_row_bytes(g->type, from, &at) < 0)
                 assert(from == 0);
             mpq_encode_row(g->type, x, g->importance + from, to + at, n, g->effort);
-            mpq_grid_read(g->type, to + at, n, scale, offset);
+            mpq_grid_lines(g->type, to, g->cols, from, n, scale, offset);
         }
         for (size_t k = 0; k < n; k++) {
             t->scale[k * R + r] = scale[k];
@@ -392,5 +393,6 @@ mpq_gptq_encode(const struct mpq_gptq *g, const float *w, size_t n, unsigned cha
                          g->cols, t.err, R, t.wt + end * R, R);
     }
     for (size_t r = 0; r < n; r++)
-        mpq_grid_write(g->type, dst + r * row_bytes, g->cols, t.code + r * g->cols);
+        mpq_grid_codes(g->type, dst + r * row_bytes, g->cols, 0, g->cols,
+                       t.code + r * g->cols);
 }

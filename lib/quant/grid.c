@@ -68,29 +68,34 @@ read_block(const struct mpq_codec *c, const unsigned char *src, float *scale,
 }
 
 void
-mpq_grid_read(struct mpq_type t, const unsigned char *blocks, size_t n, float *scale,
-              float *offset)
+mpq_grid_lines(struct mpq_type t, const unsigned char *row, size_t cols, size_t from,
+               size_t n, float *scale, float *offset)
 {
     const struct mpq_codec *c = mpq_codec_find(t);
 
     if (!c) {
-        mpq_intb_grid_read(t, blocks, n, scale, offset);
+        mpq_intb_lines(t, row, cols, from, n, scale, offset);
         return;
     }
-    for (size_t j = 0; j < n; j += c->block, blocks += c->block_bytes)
-        read_block(c, blocks, scale + j, offset + j);
+    assert(from % c->block == 0 && n % c->block == 0);
+    row += from / c->block * c->block_bytes;
+    for (size_t j = 0; j < n; j += c->block, row += c->block_bytes)
+        read_block(c, row, scale + j, offset + j);
 }
 
 void
-mpq_grid_write(struct mpq_type t, unsigned char *blocks, size_t n,
-               const unsigned char *code)
+mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
+               size_t n, const unsigned char *code)
 {
     const struct mpq_codec *c = mpq_codec_find(t);
 
     if (!c) {
-        mpq_intb_grid_write(t, blocks, n, code);
+        assert(from % 8 == 0 && (n % 8 == 0 || from + n == cols));
+        mpq_intb_codes(t, row + from / 8 * t.bits, n, code);
         return;
     }
-    for (size_t j = 0; j < n; j += c->block, blocks += c->block_bytes)
-        c->put_codes(code + j, blocks);
+    assert(from % c->block == 0 && n % c->block == 0);
+    row += from / c->block * c->block_bytes;
+    for (size_t j = 0; j < n; j += c->block, row += c->block_bytes)
+        c->put_codes(code + j, row);
 }

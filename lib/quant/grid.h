@@ -20,17 +20,18 @@ int mpq_grid_of(struct mpq_type t, struct mpq_grid *grid);
 /* Elements that a scale search sees at once: a block, or a group of an intB. */
 size_t mpq_grid_block(struct mpq_type t, size_t cols);
 
-/* Of N encoded elements (a block, or several; a group of an intB encoded as a row of
- * its own), the scale and offset of each. */
-void mpq_grid_read(struct mpq_type t, const unsigned char *blocks, size_t n,
-                   float *scale, float *offset);
-/* Puts code[n] in the place of the codes that are there. */
-void mpq_grid_write(struct mpq_type t, unsigned char *blocks, size_t n,
-                    const unsigned char *code);
-/* Of GROUP, N columns encoded as a row of an intB by themselves (the type with the
- * whole row as its group), takes scale and zero for the G-th group of the row
- * DST[cols]. */
-void mpq_intb_take_group(struct mpq_type t, const unsigned char *group, size_t n,
-                         size_t g, unsigned char *dst, size_t cols);
+/* Of columns [from, from + n) of an encoded row of COLS, the scale and offset of each.
+ * FROM is a multiple of the type's block; of an intB, any. */
+void mpq_grid_lines(struct mpq_type t, const unsigned char *row, size_t cols,
+                    size_t from, size_t n, float *scale, float *offset);
+/* Puts code[n] in the place of the codes of columns [from, from + n). FROM is a
+ * multiple of the type's block; of an intB, of 8, and so is N unless it ends the row.
+ */
+void mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
+                    size_t n, const unsigned char *code);
+/* Sets scale and zero (nothing for a symmetric one) of the G-th group of the row
+ * DST[cols] of an intB. */
+void mpq_intb_put_group(struct mpq_type t, unsigned char *dst, size_t cols, size_t g,
+                        float scale, float zero);
 
 #endif

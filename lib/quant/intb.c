@@ -63,17 +63,29 @@ mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t 
 }
 
 void
-mpq_intb_grid_read(struct mpq_type t, const unsigned char *src, size_t cols,
-                   float *scale, float *offset)
+mpq_intb_lines(struct mpq_type t, const unsigned char *row, size_t cols, size_t from,
+               size_t n, float *scale, float *offset)
 {
     const size_t group = t.group ? t.group : cols;
-    const unsigned char *scales = src + (cols * t.bits + 7) / 8;
+    const unsigned char *scales = row + (cols * t.bits + 7) / 8;
     const unsigned char *zeros = scales + 2 * (size_t)mpq_type_groups(t, cols);
 
-    for (size_t j = 0; j < cols; j++) {
-        scale[j] = mpq_get_f16(scales + 2 * (j / group));
-        offset[j] = t.symmetric ? 0 : -scale[j] * mpq_get_f16(zeros + 2 * (j / group));
+    for (size_t j = 0; j < n; j++) {
+        const size_t g = (from + j) / group;
+        scale[j] = mpq_get_f16(scales + 2 * g);
+        offset[j] = t.symmetric ? 0.0f : -scale[j] * mpq_get_f16(zeros + 2 * g);
     }
+}
+
+void
+mpq_intb_put_group(struct mpq_type t, unsigned char *dst, size_t cols, size_t g,
+                   float scale, float zero)
+{
+    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
+
+    mpq_put_f16(scales + 2 * g, scale);
+    if (!t.symmetric)
+        mpq_put_f16(scales + 2 * ((size_t)mpq_type_groups(t, cols) + g), zero);
 }
 
 /* How hard to look: SIDE candidates (or SIDE by SIDE), moved ROUNDS times. */
@@ -259,27 +271,14 @@ put_codes(struct bits *b, const unsigned char *code, size_t n, unsigned bits)
 }
 
 void
-mpq_intb_grid_write(struct mpq_type t, unsigned char *dst, size_t cols,
-                    const unsigned char *code)
+mpq_intb_codes(struct mpq_type t, unsigned char *dst, size_t n,
+               const unsigned char *code)
 {
     struct bits out = { dst, 0, 0 };
 
-    put_codes(&out, code, cols, t.bits);
+    put_codes(&out, code, n, t.bits);
     if (out.n_pending)
         *out.dst = (unsigned char)out.pending;
-}
-
-void
-mpq_intb_take_group(struct mpq_type t, const unsigned char *group, size_t n, size_t g,
-                    unsigned char *dst, size_t cols)
-{
-    const unsigned char *from = group + (n * t.bits + 7) / 8;
-    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
-    unsigned char *zeros = scales + 2 * (size_t)mpq_type_groups(t, cols);
-
-    memcpy(scales + 2 * g, from, 2);
-    if (!t.symmetric)
-        memcpy(zeros + 2 * g, from + 2, 2);
 }
 
 /* Codes of a group: next to x / scale + zero, SIGNS: next to the sign alone. */

@@ -111,7 +111,7 @@ START_TEST(a_grid_says_what_the_decoder_reads)
     ck_assert_int_eq(mpq_type_row_bytes(t, COLS, &bytes), 0);
     mpq_encode_row(t, w[0], NULL, row, COLS, MPQ_EFFORT_FAST);
     mpq_decode_row(t, row, value, COLS);
-    mpq_grid_read(t, row, COLS, scale, offset);
+    mpq_grid_lines(t, row, COLS, 0, COLS, scale, offset);
     for (int c = 0; c < COLS; c++) {
         double best = INFINITY;
         for (unsigned k = 0; k < grid.n_codes; k++) {
@@ -128,7 +128,7 @@ START_TEST(a_grid_says_what_the_decoder_reads)
     }
     memcpy(again, row, sizeof row);
     memset(code + COLS / 2, 1, 8); /* written codes are the ones that are read */
-    mpq_grid_write(t, again, COLS, code);
+    mpq_grid_codes(t, again, COLS, 0, COLS, code);
     ck_assert_mem_ne(again, row, (size_t)bytes);
     mpq_decode_row(t, again, value, COLS);
     for (int c = COLS / 2; c < COLS / 2 + 8; c++) {
