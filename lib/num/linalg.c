@@ -15,8 +15,9 @@ enum {
     DEPTH = 256 /* products summed in float before they are added in double */
 };
 
-/* OpenBLAS' own; other libraries do not have it. */
+/* OpenBLAS' own; other libraries do not have them. */
 extern void openblas_set_num_threads(int n) __attribute__((weak));
+extern int blas_thread_shutdown_(void) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
@@ -45,12 +46,25 @@ choose_kernels(void)
 #endif
 }
 
+/*
+ * OpenBLAS starts its threads when it is loaded, and each spins for 2^26 cycles before
+ * it sleeps: 25 ms of every core but one. The second call ends them, as OpenBLAS itself
+ * does before a fork; it starts none again for one thread.
+ */
+static void
+end_threads(void)
+{
+    if (openblas_set_num_threads)
+        openblas_set_num_threads(1);
+    if (openblas_set_num_threads && blas_thread_shutdown_)
+        blas_thread_shutdown_();
+}
+
 void
 mpq_linalg_init(void)
 {
+    end_threads();
     choose_kernels();
-    if (openblas_set_num_threads)
-        openblas_set_num_threads(1);
 }
 
 static size_t
