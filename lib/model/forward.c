@@ -1,0 +1,147 @@
+#include "model/forward.h"
+
+#include "base/buf.h"
+#include "base/par.h"
+#include "model/forward_own.h"
+#include "num/linalg.h"
+#include "num/vmath.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+int
+mpq_forward_new(struct mpq_forward **out, const struct mpq_source *s,
+                unsigned n_threads, struct mpq_err *err)
+{
+    struct mpq_forward *f = NULL;
+    int rc = -1;
+
+    *out = NULL;
+    mpq_linalg_init();
+    f = calloc(1, sizeof *f);
+    if (!f) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+        goto out;
+    }
+    f->s = s;
+    f->n_threads = n_threads ? n_threads : 1;
+    f->scratch = mpq_array(f->n_threads, sizeof *f->scratch);
+    if (!f->scratch) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+        goto out;
+    }
+    if (mpq_net_read(&f->net, s, err) < 0 ||
+        mpq_fwd_vector(f, "output_norm", f->net.n_embd, &f->final_norm, err) < 0)
+        goto out;
+    *out = f;
+    f = NULL;
+    rc = 0;
+out:
+    mpq_forward_free(f);
+    return rc;
+}
+
+void
+mpq_forward_free(struct mpq_forward *f)
+{
+    if (!f)
+        return;
+    for (unsigned t = 0; f->scratch && t < f->n_threads; t++)
+        free(f->scratch[t]);
+    free(f->scratch);
+    free(f->group);
+    free(f->turns[0]);
+    free(f->turns[1]);
+    free(f->final_norm);
+    mpq_fwd_layer_free(&f->layer);
+    mpq_net_free(&f->net);
+    free(f);
+}
+
+const struct mpq_net *
+mpq_forward_net(const struct mpq_forward *f)
+{
+    return &f->net;
+}
+
+void
+mpq_forward_fill(struct mpq_forward *f, mpq_fill_fn *fill, void *ctx)
+{
+    f->fill = fill;
+    f->fill_ctx = ctx;
+}
+
+enum { EMBED_STEP = 64 };
+
+struct embedding {
+    struct mpq_forward *f;
+    const struct mpq_weight *w;
+    const uint32_t *tokens;
+    size_t n;
+    float *x;
+};
+
+static int
+embed_some(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct embedding *e = ctx;
+    const struct mpq_net *net = &e->f->net;
+    const size_t d = net->n_embd, first = item * EMBED_STEP;
+    const size_t end = e->n - first < EMBED_STEP ? e->n : first + EMBED_STEP;
+
+    (void)thread;
+    for (size_t i = first; i < end; i++) {
+        if (e->tokens[i] >= net->n_vocab)
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s: token id %" PRIu32 " in a vocabulary of %zu",
+                            mpq_source_name(e->f->s), e->tokens[i], net->n_vocab);
+        if (mpq_source_read_rows(e->f->s, e->w, e->tokens[i], 1, e->x + i * d, err) < 0)
+            return -1;
+        if (net->embed_scale != 1)
+            mpq_vscale(e->x + i * d, d, net->embed_scale);
+    }
+    return 0;
+}
+
+int
+mpq_forward_embed(struct mpq_forward *f, const struct mpq_seqs *q, struct mpq_states *x,
+                  struct mpq_err *err)
+{
+    const size_t n = q->start[q->n];
+    struct embedding e = { f, mpq_source_find(f->s, "token_embd"), q->tokens, n, x->x };
+
+    assert(x->n >= n && x->width == f->net.n_embd);
+    return mpq_par_for(f->n_threads, n / EMBED_STEP + (n % EMBED_STEP != 0), embed_some,
+                       &e, err);
+}
+
+int
+mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
+                  struct mpq_states *x, struct mpq_err *err)
+{
+    struct mpq_fwd_seq *seqs = mpq_array(q->n, sizeof *seqs);
+    int rc = -1;
+
+    assert(layer < f->net.n_layer && x->n >= q->start[q->n]);
+    if (!seqs) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences", q->n);
+        goto out;
+    }
+    for (size_t i = 0; i < q->n; i++) {
+        const size_t shared = q->parent ? q->shared[i] : 0;
+        seqs[i] = (struct mpq_fwd_seq){ .row = q->start[i],
+                                        .n = q->start[i + 1] - q->start[i],
+                                        .pos = shared,
+                                        .parent = shared ? q->parent[i] : i };
+        assert(!shared || (q->parent[i] < i && !q->shared[q->parent[i]] &&
+                           shared <= seqs[q->parent[i]].n));
+    }
+    if (mpq_fwd_decode(f, layer, &f->layer, err) < 0 ||
+        mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err) < 0)
+        goto out;
+    rc = 0;
+out:
+    free(seqs);
+    return rc;
+}

@@ -1,0 +1,125 @@
+/* What the forward*.c files share; nobody else includes this. */
+#ifndef MPQ_MODEL_FORWARD_OWN_H
+#define MPQ_MODEL_FORWARD_OWN_H
+
+#include "model/forward.h"
+
+/* The matrices of a block, in the order in which the pass meets them. */
+enum mpq_fwd_mat {
+    MPQ_FWD_Q,
+    MPQ_FWD_K,
+    MPQ_FWD_V,
+    MPQ_FWD_O,
+    MPQ_FWD_GATE,
+    MPQ_FWD_UP,
+    MPQ_FWD_DOWN,
+    MPQ_FWD_MATS
+};
+/* The vectors of a block; those that a model has not are NULL. */
+enum mpq_fwd_vec {
+    MPQ_FWD_ATTN_NORM,
+    MPQ_FWD_Q_NORM,
+    MPQ_FWD_K_NORM,
+    MPQ_FWD_ATTN_POST_NORM,
+    MPQ_FWD_FFN_NORM,
+    MPQ_FWD_FFN_POST_NORM,
+    MPQ_FWD_BIAS, /* here begin the biases, in the order of the matrices */
+    MPQ_FWD_VECS = MPQ_FWD_BIAS + MPQ_FWD_MATS
+};
+
+/* A decoded block. A matrix is [rows][cols] in memory of its own, or in the file's
+ * mapping when it is F32 there. */
+struct mpq_fwd_layer {
+    size_t index;
+    const struct mpq_weight *weight[MPQ_FWD_MATS];
+    const float *mat[MPQ_FWD_MATS];
+    float *own[MPQ_FWD_MATS];
+    size_t room[MPQ_FWD_MATS]; /* floats in own */
+    float *vec[MPQ_FWD_VECS];
+};
+
+/* Keys and values of positions 0 .. n - 1 of a sequence that were computed before:
+ * those of key head h begin at k + h * stride, a position has head_dim floats. */
+struct mpq_fwd_past {
+    const float *k, *v;
+    size_t stride, n;
+};
+
+/* A sequence as the layer sees it. */
+struct mpq_fwd_seq {
+    size_t row, n; /* rows [row, row + n) of the hidden states */
+    size_t pos;    /* position of the first: as many are in the past */
+    size_t parent; /* whose first POS positions are its past, when POS > 0 ... */
+    float *cache_k, *cache_v; /* ... or, unless NULL, a cache where they lie and where
+                                 the new ones are put */
+    size_t cache_stride;
+};
+
+struct mpq_forward {
+    const struct mpq_source *s;
+    struct mpq_net net;
+    unsigned n_threads;
+    mpq_fill_fn *fill;
+    void *fill_ctx;
+    struct mpq_fwd_layer layer; /* the one that was decoded last */
+    float *final_norm;
+    /* cosines and sines of positions: [n_pos][2][n_rot / 2] */
+    float *turns[2]; /* of net.rope, net.rope_local */
+    size_t n_pos;
+    /* for a group of sequences (forward_layer.c) */
+    float *group;
+    size_t group_room;
+    float **scratch; /* [n_threads] */
+    size_t scratch_room;
+    /* for mpq_forward_logits */
+    const float *unembed; /* all of it decoded, or NULL */
+};
+
+/* forward_weights.c */
+/* Decodes LAYER into *l, whose memory is used again. */
+MPQ_MUST_CHECK int mpq_fwd_decode(struct mpq_forward *f, size_t layer,
+                                  struct mpq_fwd_layer *l, struct mpq_err *err);
+void mpq_fwd_layer_free(struct mpq_fwd_layer *l);
+/* Decodes the vector NAME of LENGTH (gains with their 1) into *out, the caller's to
+ * free; NULL when the model has none. */
+MPQ_MUST_CHECK int mpq_fwd_vector(const struct mpq_forward *f, const char *name,
+                                  size_t length, float **out, struct mpq_err *err);
+/* Decodes rows [row, row + n) of W into dst, on all threads. */
+MPQ_MUST_CHECK int mpq_fwd_rows(const struct mpq_forward *f, const struct mpq_weight *w,
+                                size_t row, size_t n, float *dst, struct mpq_err *err);
+/* W's values where they lie, when these are floats as the machine has them; else NULL.
+ */
+const float *mpq_fwd_in_place(const struct mpq_weight *w);
+/* The unembedding: output, or token_embd in a tied model. */
+const struct mpq_weight *mpq_fwd_unembed(const struct mpq_forward *f);
+
+/* forward_layer.c */
+/* Takes the sequences through the decoded layer L. */
+MPQ_MUST_CHECK int
+mpq_fwd_run(struct mpq_forward *f, const struct mpq_fwd_layer *l,
+            const struct mpq_fwd_seq *seqs, size_t n, float *x, struct mpq_err *err);
+/* Room of at least N floats at *buf, zeroed or not. -1 out of memory. */
+MPQ_MUST_CHECK int
+mpq_fwd_room(float **buf, size_t *room, size_t n, struct mpq_err *err);
+/* The same for the scratch memory of each thread. */
+MPQ_MUST_CHECK int
+mpq_fwd_scratch(struct mpq_forward *f, size_t n, struct mpq_err *err);
+
+/* forward_attn.c */
+struct mpq_fwd_group {
+    struct mpq_forward *f;
+    const struct mpq_fwd_layer *layer;
+    const struct mpq_fwd_seq *seqs; /* all of them ... */
+    size_t first, n;                /* ... those of the group */
+    size_t row, n_rows;             /* its hidden states: x[row] on */
+    float *x;
+    /* [n_head_kv][n_rows][heads that share][head_dim], [n_head_kv][n_rows][head_dim],
+     * [n_rows][n_head * head_dim] */
+    float *q, *k, *v, *o;
+    size_t tile; /* rows at a time */
+};
+MPQ_MUST_CHECK int mpq_fwd_attend(const struct mpq_fwd_group *g, struct mpq_err *err);
+/* Floats of scratch memory that a thread needs for it. */
+size_t mpq_fwd_attend_scratch(const struct mpq_net *net);
+
+#endif

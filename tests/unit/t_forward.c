@@ -1,0 +1,412 @@
+/*
+ * The forward pass against logits from plain numpy in double (tests/data/gen_nets.py
+ * tells how they were made), and against itself where it must not matter how the work
+ * is cut.
+ */
+#include "suite.h"
+
+#include "base/buf.h"
+#include "model/forward.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DIR "tests/data/nets/"
+static const double tolerance = 1e-4; /* of gen_nets.py, whose faults move them 100 x */
+
+static const char *const models[] = {
+    "llama",           "llama.gguf",
+    "llama-tied",      "llama-tied.gguf",
+    "llama-linear",    "llama-linear.gguf",
+    "llama-llama3",    "llama-llama3.gguf",
+    "llama-yarn",      "llama-yarn.gguf",
+    "mistral",         "qwen2",
+    "qwen2.gguf",      "qwen3",
+    "qwen3.gguf",      "gemma",
+    "gemma.gguf",      "gemma2",
+    "gemma2.gguf",     "gemma2-scalar",
+    "gemma2-27b.gguf", "gemma3",
+    "gemma3.gguf",     "gemma3-v5",
+    "gemma3-27b.gguf",
+};
+enum { N_MODELS = sizeof models / sizeof *models, MAX_SEQS = 64, MAX_WANT = 16 };
+
+/* What NAME.want holds. */
+struct want {
+    size_t n_seq, n_vocab, n_rows;
+    uint32_t *tokens; /* of all sequences */
+    size_t start[MAX_SEQS + 1];
+    size_t seq[MAX_WANT], pos[MAX_WANT];
+    double *logits; /* [n_rows][n_vocab] */
+};
+
+static void *
+need(size_t n, size_t size)
+{
+    void *p = mpq_array(n, size);
+    ck_assert_ptr_nonnull(p);
+    return p;
+}
+
+static void
+read_want(struct want *w, const char *model)
+{
+    char path[256];
+
+    snprintf(path, sizeof path, DIR "%.*s.want", (int)strcspn(model, "."), model);
+    FILE *f = fopen(path, "r");
+    ck_assert_msg(f != NULL, "%s", path);
+    ck_assert_int_eq(fscanf(f, "%zu %zu %zu", &w->n_seq, &w->n_vocab, &w->n_rows), 3);
+    ck_assert(w->n_seq < MAX_SEQS && w->n_rows <= MAX_WANT);
+    w->tokens = need(4096, sizeof *w->tokens);
+    w->start[0] = 0;
+    for (size_t i = 0; i < w->n_seq; i++) {
+        size_t n;
+        ck_assert_int_eq(fscanf(f, "%zu", &n), 1);
+        ck_assert_uint_le(w->start[i] + n, 4096);
+        for (size_t k = 0; k < n; k++)
+            ck_assert_int_eq(fscanf(f, "%u", &w->tokens[w->start[i] + k]), 1);
+        w->start[i + 1] = w->start[i] + n;
+    }
+    w->logits = need(w->n_rows * w->n_vocab, sizeof *w->logits);
+    for (size_t r = 0; r < w->n_rows; r++) {
+        ck_assert_int_eq(fscanf(f, "%zu %zu", &w->seq[r], &w->pos[r]), 2);
+        for (size_t i = 0; i < w->n_vocab; i++)
+            ck_assert_int_eq(fscanf(f, "%lf", &w->logits[r * w->n_vocab + i]), 1);
+    }
+    fclose(f);
+}
+
+static void
+free_want(struct want *w)
+{
+    free(w->tokens);
+    free(w->logits);
+}
+
+static struct mpq_source *
+open_model(const char *name)
+{
+    struct mpq_source *s;
+    struct mpq_err err = { 0 };
+    char path[256];
+
+    snprintf(path, sizeof path, DIR "%s", name);
+    ck_assert_msg(mpq_source_open(&s, path, NULL, &err) == 0, "%s", err.text);
+    return s;
+}
+
+/* Copies tiles to where they belong. */
+struct take {
+    float *to; /* [n_rows][n_vocab] */
+    size_t n_vocab;
+};
+
+/* A second model's logits, where there are any, must be the same. */
+static int
+take_tile(void *ctx, const struct mpq_logit_tile *t, unsigned thread,
+          struct mpq_err *err)
+{
+    struct take *take = ctx;
+
+    (void)thread, (void)err;
+    for (size_t i = 0; i < t->n_rows; i++) {
+        memcpy(take->to + (t->row + i) * take->n_vocab + t->vocab,
+               t->logits + i * t->stride, t->n_vocab * sizeof(float));
+        if (t->ref)
+            ck_assert_mem_eq(t->ref + i * t->stride, t->logits + i * t->stride,
+                             t->n_vocab * sizeof(float));
+    }
+    return 0;
+}
+
+/* Logits of ROWS of the sequences Q, into [n_rows][n_vocab]; the caller's. */
+static float *
+run(struct mpq_forward *f, const struct mpq_seqs *q, const size_t *rows, size_t n_rows,
+    struct mpq_err *err)
+{
+    const struct mpq_net *net = mpq_forward_net(f);
+    struct take take = { need(n_rows * net->n_vocab, sizeof(float)), net->n_vocab };
+    struct mpq_states x;
+    int rc = 0;
+
+    ck_assert_int_eq(mpq_states_new(&x, q->start[q->n], net->n_embd, SIZE_MAX, err), 0);
+    ck_assert_msg(mpq_forward_embed(f, q, &x, err) == 0, "%s", err->text);
+    for (size_t i = 0; rc == 0 && i < net->n_layer; i++)
+        rc = mpq_forward_layer(f, i, q, &x, err);
+    if (rc == 0) {
+        const struct mpq_logits_side side = { f, &x };
+        rc = mpq_forward_logits(&side, NULL, rows, n_rows, take_tile, &take, err);
+    }
+    mpq_states_free(&x);
+    if (rc == 0)
+        return take.to;
+    free(take.to);
+    return NULL;
+}
+
+static struct mpq_forward *
+new_forward(const struct mpq_source *s, unsigned threads)
+{
+    struct mpq_forward *f;
+    struct mpq_err err = { 0 };
+
+    ck_assert_msg(mpq_forward_new(&f, s, threads, &err) == 0, "%s", err.text);
+    return f;
+}
+
+static void
+check_logits(const char *model, const struct want *w, const float *got)
+{
+    double worst = 0;
+
+    for (size_t i = 0; i < w->n_rows * w->n_vocab; i++) {
+        const double off = fabs((double)got[i] - w->logits[i]);
+        worst = !(off <= worst) ? off : worst;
+    }
+    ck_assert_msg(worst <= tolerance, "%s: off by %g", model, worst);
+}
+
+START_TEST(logits_are_those_of_numpy_with_any_number_of_threads)
+{
+    struct want w;
+    struct mpq_err err = { 0 };
+    float *first = NULL;
+    size_t rows[MAX_WANT];
+
+    read_want(&w, models[_i]);
+    struct mpq_source *s = open_model(models[_i]);
+    const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+    for (size_t r = 0; r < w.n_rows; r++)
+        rows[r] = w.start[w.seq[r]] + w.pos[r];
+    for (unsigned threads = 1; threads < 6; threads += 2) {
+        struct mpq_forward *f = new_forward(s, threads);
+        float *got = run(f, &q, rows, w.n_rows, &err);
+        ck_assert_msg(got != NULL, "%s", err.text);
+        check_logits(models[_i], &w, got);
+        if (first)
+            ck_assert_mem_eq(got, first, w.n_rows * w.n_vocab * sizeof *got);
+        else
+            first = got;
+        if (first != got)
+            free(got);
+        mpq_forward_free(f);
+    }
+    free(first);
+    mpq_source_free(s);
+    free_want(&w);
+}
+END_TEST
+
+/* So many copies that rows are cut, in several groups, and logits are in tiles. */
+START_TEST(many_rows_go_another_way_to_the_same_logits)
+{
+    enum { COPIES = 170 };
+    struct want w;
+    struct mpq_err err = { 0 };
+
+    read_want(&w, models[_i]);
+    struct mpq_source *s = open_model(models[_i]);
+    const size_t one = w.start[w.n_seq], n = w.n_seq * COPIES;
+    uint32_t *tokens = need(one * COPIES, sizeof *tokens);
+    size_t *start = need(n + 1, sizeof *start), *rows = need(w.n_rows * COPIES, 8);
+    for (size_t c = 0; c < COPIES; c++) {
+        memcpy(tokens + c * one, w.tokens, one * sizeof *tokens);
+        for (size_t i = 0; i < w.n_seq; i++)
+            start[c * w.n_seq + i + 1] = c * one + w.start[i + 1];
+        for (size_t r = 0; r < w.n_rows; r++)
+            rows[c * w.n_rows + r] = c * one + w.start[w.seq[r]] + w.pos[r];
+    }
+    const struct mpq_seqs q = { n, tokens, start, NULL, NULL };
+    float *got[2];
+    for (unsigned t = 0; t < 2; t++) {
+        struct mpq_forward *f = new_forward(s, t + 1);
+        got[t] = run(f, &q, rows, w.n_rows * COPIES, &err);
+        ck_assert_msg(got[t] != NULL, "%s", err.text);
+        mpq_forward_free(f);
+    }
+    for (size_t c = 0; c < COPIES; c++)
+        check_logits(models[_i], &w, got[0] + c * w.n_rows * w.n_vocab);
+    ck_assert_mem_eq(got[0], got[1], COPIES * w.n_rows * w.n_vocab * sizeof *got[0]);
+    free(got[0]);
+    free(got[1]);
+    free(tokens);
+    free(start);
+    free(rows);
+    mpq_source_free(s);
+    free_want(&w);
+}
+END_TEST
+
+/* Each sequence cut in two: the first part's keys serve three that go on from it. */
+START_TEST(a_shared_beginning_is_the_same_as_a_whole_sequence)
+{
+    struct want w;
+    struct mpq_err err = { 0 };
+    uint32_t tokens[8192];
+    size_t start[MAX_SEQS + 1] = { 0 }, parent[MAX_SEQS], shared[MAX_SEQS], n = 0;
+    size_t rows[3 * MAX_WANT], n_rows = 0;
+
+    read_want(&w, models[_i]);
+    struct mpq_source *s = open_model(models[_i]);
+    for (size_t i = 0; i < w.n_seq; i++) {
+        const size_t from = w.start[i], len = w.start[i + 1] - from, first = n;
+        const size_t keep = i ? len / 3 : 7;
+        /* the parent has more than is shared, of other tokens */
+        for (size_t c = 0; c < 4; c++, n++) {
+            parent[n] = c ? first : n;
+            shared[n] = c ? keep : 0;
+            start[n + 1] = start[n];
+            for (size_t k = c ? keep : 0; k < (c ? len : keep + 5); k++)
+                tokens[start[n + 1]++] = k < keep || c ? w.tokens[from + k] : 3;
+        }
+    }
+    for (size_t r = 0; r < w.n_rows; r++) {
+        const size_t len = w.start[w.seq[r] + 1] - w.start[w.seq[r]];
+        const size_t keep = w.seq[r] ? len / 3 : 7, family = w.seq[r] * 4;
+        for (size_t c = 1; c < 4; c++)
+            rows[(c - 1) * w.n_rows + r] = w.pos[r] < keep
+                                               ? start[family] + w.pos[r]
+                                               : start[family + c] + w.pos[r] - keep;
+    }
+    n_rows = 3 * w.n_rows;
+    const struct mpq_seqs q = { n, tokens, start, parent, shared };
+    struct mpq_forward *f = new_forward(s, 2);
+    float *got = run(f, &q, rows, n_rows, &err);
+    ck_assert_msg(got != NULL, "%s", err.text);
+    for (size_t c = 0; c < 3; c++)
+        check_logits(models[_i], &w, got + c * w.n_rows * w.n_vocab);
+    free(got);
+    mpq_forward_free(f);
+    mpq_source_free(s);
+    free_want(&w);
+}
+END_TEST
+
+struct scaled {
+    const struct mpq_source *s;
+    double factor;
+};
+
+/* Puts blk.1.attn_output times a factor in place of the file's. */
+static int
+scale_one(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err)
+{
+    const struct scaled *c = ctx;
+
+    if (strcmp(w->name, "blk.1.attn_output"))
+        return 0;
+    if (mpq_source_read_rows(c->s, w, 0, w->rows, dst, err) < 0)
+        return -1;
+    for (size_t i = 0; i < w->rows * w->cols; i++)
+        dst[i] = (float)((double)dst[i] * c->factor);
+    return 1;
+}
+
+START_TEST(other_weights_take_the_place_of_the_files)
+{
+    static const char *const names[] = { "llama-tied.gguf", "qwen2" };
+    struct want w;
+    struct mpq_err err = { 0 };
+    size_t rows[MAX_WANT];
+
+    read_want(&w, names[_i]);
+    struct mpq_source *s = open_model(names[_i]);
+    struct scaled c = { s, 1 };
+    const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+    for (size_t r = 0; r < w.n_rows; r++)
+        rows[r] = w.start[w.seq[r]] + w.pos[r];
+    struct mpq_forward *f = new_forward(s, 2);
+    mpq_forward_fill(f, scale_one, &c);
+    float *got = run(f, &q, rows, w.n_rows, &err);
+    check_logits(names[_i], &w, got);
+    free(got);
+    c.factor = 1.5;
+    got = run(f, &q, rows, w.n_rows, &err);
+    ck_assert_double_gt(fabs((double)got[0] - w.logits[0]), 100 * tolerance);
+    free(got);
+    c.factor = 1e39; /* infinite as a float */
+    ck_assert_ptr_null(run(f, &q, rows, w.n_rows, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "blk.1: a hidden state becomes NaN"));
+    mpq_forward_fill(f, NULL, NULL);
+    got = run(f, &q, rows, w.n_rows, &err);
+    check_logits(names[_i], &w, got);
+    free(got);
+    mpq_forward_free(f);
+    mpq_source_free(s);
+    free_want(&w);
+}
+END_TEST
+
+START_TEST(two_models_are_tiled_alike)
+{
+    struct want w;
+    struct mpq_err err = { 0 };
+    size_t rows[200];
+
+    read_want(&w, "llama");
+    for (size_t n_rows = 10; n_rows <= 200; n_rows += 190) {
+        struct mpq_source *s = open_model("llama.gguf");
+        struct mpq_forward *a = new_forward(s, 2), *b = new_forward(s, 2);
+        const struct mpq_net *net = mpq_forward_net(a);
+        struct take take = { need(n_rows * net->n_vocab, 4), net->n_vocab };
+        const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+        struct mpq_states x;
+        for (size_t r = 0; r < n_rows; r++)
+            rows[r] = r;
+        ck_assert_int_eq(mpq_states_new(&x, q.start[q.n], net->n_embd, SIZE_MAX, &err),
+                         0);
+        ck_assert_int_eq(mpq_forward_embed(a, &q, &x, &err), 0);
+        const struct mpq_logits_side one = { a, &x }, two = { b, &x };
+        ck_assert_int_eq(
+            mpq_forward_logits(&one, &two, rows, n_rows, take_tile, &take, &err), 0);
+        free(take.to);
+        mpq_states_free(&x);
+        mpq_forward_free(a);
+        mpq_forward_free(b);
+        mpq_source_free(s);
+    }
+    free_want(&w);
+}
+END_TEST
+
+START_TEST(a_token_outside_the_vocabulary_is_named)
+{
+    const uint32_t tokens[] = { 5, 96 };
+    const size_t start[] = { 0, 2 };
+    const struct mpq_seqs q = { 1, tokens, start, NULL, NULL };
+    struct mpq_err err = { 0 };
+    struct mpq_states x;
+    struct mpq_source *s = open_model("llama.gguf");
+    struct mpq_forward *f = new_forward(s, 1);
+
+    ck_assert_int_eq(mpq_states_new(&x, 2, mpq_forward_net(f)->n_embd, 0, &err), 0);
+    ck_assert_uint_gt(x.mapped_bytes, 0); /* in a file, since none may be in memory */
+    ck_assert_int_eq(mpq_forward_embed(f, &q, &x, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "token id 96 in a vocabulary of 96"));
+    mpq_states_free(&x);
+    mpq_forward_free(f);
+    mpq_source_free(s);
+}
+END_TEST
+
+Suite *
+mpq_suite(void)
+{
+    Suite *s = suite_create("forward");
+    TCase *tc = tcase_create("forward");
+
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, logits_are_those_of_numpy_with_any_number_of_threads, 0,
+                        N_MODELS);
+    tcase_add_loop_test(tc, many_rows_go_another_way_to_the_same_logits, 0, N_MODELS);
+    tcase_add_loop_test(tc, a_shared_beginning_is_the_same_as_a_whole_sequence, 0,
+                        N_MODELS);
+    tcase_add_loop_test(tc, other_weights_take_the_place_of_the_files, 0, 2);
+    tcase_add_test(tc, two_models_are_tiled_alike);
+    tcase_add_test(tc, a_token_outside_the_vocabulary_is_named);
+    suite_add_tcase(s, tc);
+    return s;
+}
