@@ -135,10 +135,10 @@ note_requantized(const struct job *j)
             first = p;
     }
     if (n)
-        cli_note("%s: %zu tensors are quantized already and are quantized again"
+        cli_note("%s: %zu tensor%s quantized already and quantized again"
                  " (%s: %s to %s)",
-                 mpq_source_name(j->source), n, first->weight->name,
-                 mpq_type_name(first->weight->tensor.type, from),
+                 mpq_source_name(j->source), n, n == 1 ? " is" : "s are",
+                 first->weight->name, mpq_type_name(first->weight->tensor.type, from),
                  mpq_type_name(first->type, to));
 }
 

@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Closer than this to the budget, a control is left as it is. */
-static const double close_enough = 0.005;
-
 static int
 no_memory(struct mpq_err *err)
 {
@@ -68,81 +65,26 @@ smallest(const struct mpq_control *c, uint32_t *pick)
     }
 }
 
-/* A unit moved to another choice. */
-struct move {
-    int64_t size;
-    uint32_t unit, choice;
-};
-
-static int
-by_size(const void *a, const void *b)
+size_t
+mpq_control_reverse(size_t i, unsigned bits)
 {
-    const struct move *x = a, *y = b;
+    size_t r = 0;
 
-    if (x->size != y->size)
-        return x->size < y->size ? -1 : 1;
-    if (x->unit != y->unit)
-        return x->unit < y->unit ? -1 : 1;
-    return x->choice < y->choice ? -1 : x->choice > y->choice;
+    while (bits--) {
+        r = r << 1 | (i & 1);
+        i >>= 1;
+    }
+    return r;
 }
 
-/* The pair of moves, of two units, that fills most of ROOM: one up, one down or up as
- * well; or one alone, given twice. Sorted moves are met from both ends. */
-static int
-best_pair(const struct move *move, size_t n, int64_t room, size_t *one, size_t *two)
+unsigned
+mpq_control_depth_bits(size_t n)
 {
-    int64_t best = 0;
+    unsigned bits = 0;
 
-    for (size_t i = 0, j = n; i < n; i++) {
-        if (move[i].size > best && move[i].size <= room) { /* alone */
-            best = move[i].size;
-            *one = *two = i;
-        }
-        while (j > 0 && move[i].size + move[j - 1].size > room)
-            j--;
-        size_t at = j;
-        while (at > 0 && move[at - 1].unit == move[i].unit)
-            at--;
-        if (at > 0 && move[i].size + move[at - 1].size > best) {
-            best = move[i].size + move[at - 1].size;
-            *one = i;
-            *two = at - 1;
-        }
-    }
-    return best > 0;
-}
-
-int
-mpq_control_repair(const struct mpq_control *c, struct mpq_knap_plan *p,
-                   struct mpq_err *err)
-{
-    const struct mpq_knap *k = c->k;
-    struct move *move = mpq_array(k->first[k->n_units], sizeof *move);
-    size_t one = 0, two = 0;
-
-    if (!move)
-        return no_memory(err);
-    mpq_knap_sum(k, p);
-    for (int round = 0; round < 100; round++) {
-        size_t n = 0;
-        if ((double)p->size >= (1 - close_enough) * (double)k->budget)
-            break;
-        for (size_t u = 0; u < k->n_units; u++)
-            for (uint32_t i = 0; i < k->first[u + 1] - k->first[u]; i++)
-                if (i != p->pick[u])
-                    move[n++] =
-                        (struct move){ (int64_t)k->size[k->first[u] + i] -
-                                           (int64_t)k->size[k->first[u] + p->pick[u]],
-                                       (uint32_t)u, i };
-        qsort(move, n, sizeof *move, by_size);
-        if (!best_pair(move, n, (int64_t)(k->budget - p->size), &one, &two))
-            break;
-        p->pick[move[one].unit] = move[one].choice;
-        p->pick[move[two].unit] = move[two].choice;
-        mpq_knap_sum(k, p);
-    }
-    free(move);
-    return 0;
+    while ((size_t)1 << bits < n)
+        bits++;
+    return bits;
 }
 
 int
@@ -174,32 +116,16 @@ single_type(const struct mpq_control *c, uint32_t type, uint32_t *pick, uint64_t
     return *size <= c->k->budget;
 }
 
-/* I with its BITS bits in reverse: visiting units in this order spreads any number of
- * them evenly (van der Corput's sequence). */
-static size_t
-reverse_bits(size_t i, unsigned bits)
-{
-    size_t r = 0;
-
-    while (bits--) {
-        r = r << 1 | (i & 1);
-        i >>= 1;
-    }
-    return r;
-}
-
 static void
 raise_evenly(const struct mpq_control *c, uint32_t *pick, uint64_t room)
 {
-    unsigned bits = 0;
+    unsigned bits = mpq_control_depth_bits(c->k->n_units);
     int raised = 1;
 
-    while ((size_t)1 << bits < c->k->n_units)
-        bits++;
     while (raised) {
         raised = 0;
         for (size_t i = 0; i < (size_t)1 << bits; i++) {
-            size_t u = reverse_bits(i, bits);
+            size_t u = mpq_control_reverse(i, bits);
             if (u < c->k->n_units)
                 raised |= raise_unit(c, u, pick, &room);
         }

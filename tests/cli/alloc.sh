@@ -97,6 +97,22 @@ for model in smollm2.shape gemma3.shape tiny.shape; do
     run 3 mpq-alloc --size $((least - 1)) s.tsv; says "the smallest file that these types allow has $least"
 done
 
+# of models that are quantized already too, where little is offered and the embedding is as
+# large as all the rest, controls have the bytes of the optimum
+for model in smollm2 gemma3; do
+    scores LAYER "$shapes/$model.tsv" >s.tsv
+    run 3 mpq-alloc --size 1000 s.tsv; least=$(sed -n '$s/.* has \([0-9]*\).*/\1/p' err)
+    for percent in 103 112 117 121 130; do
+        budget=$((least * percent / 100))
+        run 0 mpq-alloc -q --size $budget s.tsv; size=$(file_bytes out)
+        for m in uniform random inverted; do
+            run 0 mpq-alloc -q -m $m --size $budget s.tsv; other=$(file_bytes out)
+            [ "$other" -le $budget ] && [ "$other" -ge $((size - size / 200)) ] && pass ||
+                fail "$model $m: $other bytes beside $size"
+        done
+    done
+done
+
 # what mpq-pack makes of a plan has the size that was told, by -b and by --size
 scores LAYER tiny.shape >tiny.tsv
 for budget in "-b 3.1" "-b 4.4 --rest q8_0" "--size 1.5MiB" "--size 1900000"; do

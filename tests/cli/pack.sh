@@ -132,7 +132,7 @@ run 0 mpq-pack --check q8.tsv link.gguf
 run 0 mpq-pack -p plan.tsv -o again.gguf one.gguf; silent
 plan q4_0 q4_0 >q4.tsv
 run 0 mpq-pack -p q4.tsv -o again.gguf one.gguf; one_line
-says "are quantized already and are quantized again (token_embd: q6_k to q4_0)"
+says "tensors are quantized already and quantized again (token_embd: q6_k to q4_0)"
 run 0 mpq-pack -q -p q4.tsv -o again.gguf one.gguf; silent
 
 # llama-quantize's lines; what they leave out is said
@@ -256,7 +256,7 @@ sleep 0.1; kill -HUP $pid 2>/dev/null; wait $pid; equal 0 $? "SIGHUP under nohup
 sh_run 1 "ulimit -f 100; mpq-pack -p plan.tsv -o limit.gguf '$tiny'"
 says "limit.gguf: File too large"; one_line; absent limit.gguf
 # words for a standard error that is closed do not end up in the output
-run 0 mpq-pack -p again.tsv --effort fast -o again.gguf packed.gguf; says "are quantized again"
+run 0 mpq-pack -p again.tsv --effort fast -o again.gguf packed.gguf; says "quantized already and quantized again"
 sh_run 0 "mpq-pack -p again.tsv --effort fast -o closed.gguf packed.gguf 2>&-"
 same again.gguf closed.gguf
 
