@@ -1,6 +1,7 @@
 #include "model/tok_own.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The child of node AT (0: the root) for BYTE; 0 if there is none. */
 static uint32_t
@@ -47,9 +48,9 @@ mpq_tok_trie_add(struct mpq_tok_trie *x, const char *s, size_t n, uint32_t id,
     return 0;
 }
 
-struct found { /* a token in the text */
-    size_t at, len;
-    uint32_t id;
+struct found { /* the longest token at a place that is not yet ruled out */
+    size_t at;
+    uint32_t len, id;
 };
 
 struct finder {
@@ -60,8 +61,10 @@ struct finder {
     unsigned flags;
     mpq_tok_part *part;
     void *arg;
-    struct found *found; /* of one cluster: tokens that overlap or touch */
-    size_t n_found, cap;
+    struct found *heap; /* of one cluster of tokens that overlap; first the longest */
+    size_t n_heap, cap;
+    struct found *chosen;
+    size_t n_chosen, chosen_cap;
     uint8_t *taken; /* of one cluster, by byte */
     size_t taken_cap;
     size_t done; /* text before this was given out */
@@ -94,37 +97,60 @@ give(struct finder *f, uint32_t id, size_t start, size_t end, struct mpq_err *er
                               : f->part(f->arg, id, f->text + start, end - start, err);
 }
 
-/* Adds all tokens that begin at AT to f->found. *end: where the furthest one ends. */
-static int
-find_at(struct finder *f, size_t at, size_t *end, struct mpq_err *err)
+/* The longest token at AT of at most MAX bytes; len = 0: there is none. */
+static struct found
+longest_at(const struct finder *f, size_t at, size_t max)
 {
+    struct found best = { at, 0, MPQ_TOK_NONE };
     uint32_t node = 0;
 
-    for (size_t i = at; i < f->n && (node = child_of(f->x, node, (uint8_t)f->text[i]));
-         i++) {
+    for (size_t i = 0;
+         i < max && (node = child_of(f->x, node, (uint8_t)f->text[at + i])); i++) {
         const uint32_t id = f->x->nodes[node].id;
-        if (id == MPQ_TOK_NONE || is_hidden(f, id))
-            continue;
-        if (mpq_grow(&f->found, &f->cap, f->n_found + 1, sizeof *f->found) < 0)
-            return mpq_fail(err, MPQ_ENOMEM, "out of memory for added tokens");
-        f->found[f->n_found++] = (struct found){ at, i + 1 - at, id };
-        if (i + 1 > *end)
-            *end = i + 1;
+        if (id != MPQ_TOK_NONE && !is_hidden(f, id)) {
+            best.len = (uint32_t)(i + 1);
+            best.id = id;
+        }
     }
-    return 0;
+    return best;
 }
 
 /* llama.cpp's order: the longest token takes its places first, from the left. */
 static int
-by_length(const void *a, const void *b)
+is_before(const struct found *a, const struct found *b)
 {
-    const struct found *x = a, *y = b;
+    if (a->len != b->len)
+        return a->len > b->len;
+    return a->id != b->id ? a->id < b->id : a->at < b->at;
+}
 
-    if (x->len != y->len)
-        return x->len < y->len ? 1 : -1;
-    if (x->id != y->id)
-        return x->id < y->id ? -1 : 1;
-    return (x->at > y->at) - (x->at < y->at);
+static int
+push(struct finder *f, struct found x, struct mpq_err *err)
+{
+    if (mpq_grow(&f->heap, &f->cap, f->n_heap + 1, sizeof *f->heap) < 0)
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory for added tokens");
+    size_t at = f->n_heap++;
+    for (; at && is_before(&x, &f->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        f->heap[at] = f->heap[(at - 1) / 2];
+    f->heap[at] = x;
+    return 0;
+}
+
+static struct found
+pop(struct finder *f)
+{
+    const struct found top = f->heap[0], last = f->heap[--f->n_heap];
+    size_t at = 0;
+
+    for (size_t c; (c = 2 * at + 1) < f->n_heap; at = c) {
+        if (c + 1 < f->n_heap && is_before(&f->heap[c + 1], &f->heap[c]))
+            c++;
+        if (!is_before(&f->heap[c], &last))
+            break;
+        f->heap[at] = f->heap[c];
+    }
+    f->heap[at] = last;
+    return top;
 }
 
 static int
@@ -135,61 +161,79 @@ by_place(const void *a, const void *b)
     return (x->at > y->at) - (x->at < y->at);
 }
 
-/* Settles which tokens of the cluster text[from, to) are taken. A token is never longer
- * than one taken before it, so that an overlap covers its first or its last byte. */
+/* Takes X, which is free, and the blanks around it that it wants. */
+static int
+take(struct finder *f, struct found x, size_t from, size_t to, struct mpq_err *err)
+{
+    const struct mpq_tok_piece *p = &f->t->pieces[x.id];
+    size_t a = x.at - from, b = a + x.len;
+
+    if (mpq_grow(&f->chosen, &f->chosen_cap, f->n_chosen + 1, sizeof *f->chosen) < 0)
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory for added tokens");
+    while (p->lstrip && a > 0 && !f->taken[a - 1] && is_blank(f->text[from + a - 1]))
+        a--;
+    while (p->rstrip && from + b < to && !f->taken[b] && is_blank(f->text[from + b]))
+        b++;
+    memset(f->taken + a, 1, b - a);
+    f->chosen[f->n_chosen++] = (struct found){ from + a, (uint32_t)(b - a), x.id };
+    return 0;
+}
+
+/* Settles which tokens of the cluster text[from, to) are taken. Where the longest one
+ * of a place is blocked, the longest that is not comes in its stead. */
 static int
 settle(struct finder *f, size_t from, size_t to, struct mpq_err *err)
 {
-    size_t n = 0;
-
     if (mpq_grow(&f->taken, &f->taken_cap, to - from, 1) < 0)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory for added tokens");
-    for (size_t i = 0; i < to - from; i++)
-        f->taken[i] = 0;
-    qsort(f->found, f->n_found, sizeof *f->found, by_length);
-    for (size_t i = 0; i < f->n_found; i++) {
-        struct found x = f->found[i];
-        const struct mpq_tok_piece *p = &f->t->pieces[x.id];
-        size_t a = x.at - from, b = a + x.len;
-        if (f->taken[a] || f->taken[b - 1])
-            continue;
-        while (p->lstrip && a > 0 && !f->taken[a - 1] &&
-               is_blank(f->text[from + a - 1]))
-            a--;
-        while (p->rstrip && from + b < to && !f->taken[b] &&
-               is_blank(f->text[from + b]))
-            b++;
-        for (size_t k = a; k < b; k++)
-            f->taken[k] = 1;
-        f->found[n++] = (struct found){ from + a, b - a, x.id };
+    memset(f->taken, 0, to - from);
+    f->n_chosen = 0;
+    while (f->n_heap) {
+        const struct found x = pop(f);
+        const uint8_t *taken = f->taken + (x.at - from);
+        const uint8_t *block = memchr(taken, 1, x.len);
+        if (!block) {
+            if (take(f, x, from, to, err) < 0)
+                return -1;
+        } else if (block > taken) {
+            const struct found y = longest_at(f, x.at, (size_t)(block - taken));
+            if (y.len && push(f, y, err) < 0)
+                return -1;
+        }
     }
-    qsort(f->found, n, sizeof *f->found, by_place);
-    for (size_t i = 0; i < n; i++) {
-        const struct found *x = &f->found[i];
+    if (f->n_chosen > 1)
+        qsort(f->chosen, f->n_chosen, sizeof *f->chosen, by_place);
+    for (size_t i = 0; i < f->n_chosen; i++) {
+        const struct found *x = &f->chosen[i];
         if (give(f, x->id, x->at, x->at + x->len, err) < 0)
             return -1;
     }
-    f->n_found = 0;
     return 0;
 }
 
 static int
 split_llama(struct finder *f, struct mpq_err *err)
 {
+    const size_t max = UINT32_MAX;
     size_t from = 0, end = 0; /* of the cluster */
 
     for (size_t i = 0; i < f->n; i++) {
         if (!f->x->root[(uint8_t)f->text[i]])
             continue;
-        if (f->n_found && i >= end && !f->x->strips && settle(f, from, end, err) < 0)
+        const struct found x = longest_at(f, i, f->n - i < max ? f->n - i : max);
+        if (!x.len)
+            continue;
+        if (f->n_heap && i >= end && !f->x->strips && settle(f, from, end, err) < 0)
             return -1;
-        if (!f->n_found)
+        if (!f->n_heap)
             from = f->x->strips ? 0 : i;
-        if (find_at(f, i, &end, err) < 0)
+        if (push(f, x, err) < 0)
             return -1;
+        if (i + x.len > end)
+            end = i + x.len;
     }
     /* where blanks around a token are taken along, the whole text is one cluster */
-    return f->n_found ? settle(f, from, f->x->strips ? f->n : end, err) : 0;
+    return f->n_heap ? settle(f, from, f->x->strips ? f->n : end, err) : 0;
 }
 
 /* Is the character that ends before AT (or begins at AT) part of a word? Beyond ASCII
@@ -240,14 +284,17 @@ mpq_tok_split_added(const struct mpq_tokenizer *t, const struct mpq_tok_trie *x,
                     const char *text, size_t n, unsigned flags, mpq_tok_part *part,
                     void *arg, struct mpq_err *err)
 {
-    struct finder f = { t, x, text, n, flags, part, arg, NULL, 0, 0, NULL, 0, 0 };
+    struct finder f = {
+        .t = t, .x = x, .text = text, .n = n, .flags = flags, .part = part, .arg = arg
+    };
     int rc = 0;
 
     if (x->n)
         rc = t->hf ? split_hf(&f, err) : split_llama(&f, err);
     if (rc == 0)
         rc = give(&f, MPQ_TOK_NONE, n, n, err);
-    free(f.found);
+    free(f.heap);
+    free(f.chosen);
     free(f.taken);
     return rc;
 }
