@@ -44,6 +44,18 @@ join(struct builder *b, size_t i, size_t j)
         b->parent[i] = j;
 }
 
+/* The matrices that NAME may mean: one that is called so, or any. */
+static void
+find_range(const struct builder *b, const char *name, size_t *first, size_t *end)
+{
+    *first = 0;
+    *end = b->layout->n;
+    if (mpq_index_find(&b->layout->index, name, first))
+        *end = *first + 1;
+    else
+        *first = 0;
+}
+
 /* How precisely NAME means matrix I: 3 by its own name, 2 by its layer, 1 by its kind,
  * 0 not at all. The output of a tied model is its embedding. */
 static int
@@ -67,7 +79,8 @@ choose_pins(struct builder *b)
     for (size_t p = 0; p < b->policy->n_pins; p++) {
         const struct mpq_pin *pin = &b->policy->pins[p];
         int found = 0;
-        for (size_t i = 0; i < b->layout->n; i++) {
+        size_t i, end;
+        for (find_range(b, pin->name, &i, &end); i < end; i++) {
             int how = means(b, pin->name, i);
             found |= how;
             if (how && (!b->pin[i] || how >= means(b, b->pin[i]->name, i)))
@@ -92,7 +105,8 @@ tie(struct builder *b, const struct mpq_names *names, const char *place)
         b->by_layer[l] = NONE;
     for (size_t k = 0; k < names->n; k++) {
         int found = 0;
-        for (size_t i = 0; i < b->layout->n; i++) {
+        size_t i, end;
+        for (find_range(b, names->items[k], &i, &end); i < end; i++) {
             int how = means(b, names->items[k], i),
                 layer = b->layout->matrices[i].layer;
             found |= how;

@@ -171,7 +171,7 @@ name_models(struct mpq_tsv *t, const struct mpq_layout *layout, struct mpq_err *
         said.code != MPQ_EDATA)
         return;
     *err = (struct mpq_err){ 0 };
-    mpq_fail(err, said.code, "%.300s (the plan is of %.80s, the model is %.80s)",
+    mpq_fail(err, MPQ_EDATA, "%.300s (the plan is of %.80s, the model is %.80s)",
              said.text, model, layout->name);
 }
 
