@@ -82,7 +82,7 @@ tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 
     if (!scratch)
         return -1;
-    mpq_gram_tile(k->g, k->block, k->rows, k->w->cols, item, scratch);
+    mpq_gram_tile(k->g, k->block, k->rows, k->w->cols, k->w->cols, item, scratch);
     return 0;
 }
 

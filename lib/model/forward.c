@@ -72,6 +72,13 @@ mpq_forward_fill(struct mpq_forward *f, mpq_fill_fn *fill, void *ctx)
     f->fill_ctx = ctx;
 }
 
+void
+mpq_forward_tap(struct mpq_forward *f, mpq_tap_fn *tap, void *ctx)
+{
+    f->tap = tap;
+    f->tap_ctx = ctx;
+}
+
 enum { EMBED_STEP = 64 };
 
 struct embedding {

@@ -43,6 +43,21 @@ typedef int
 mpq_fill_fn(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err);
 void mpq_forward_fill(struct mpq_forward *f, mpq_fill_fn *fill, void *ctx);
 
+/* Shows what the linears of a layer are given, as the pass meets it: X[n][stride],
+ * inputs of tokens [token, token + n), is what each of WEIGHTS is multiplied with: q k
+ * v; o; gate up; down. TAP is called from one thread, for each of the four with the
+ * tokens in order. NULL takes it back. */
+struct mpq_tap {
+    int input; /* 0 to 3 */
+    const struct mpq_weight *const *weights;
+    size_t n_weights;
+    size_t token, n, cols, stride;
+    const float *x;
+};
+enum { MPQ_TAP_INPUTS = 4 };
+typedef int mpq_tap_fn(void *ctx, const struct mpq_tap *tap, struct mpq_err *err);
+void mpq_forward_tap(struct mpq_forward *f, mpq_tap_fn *tap, void *ctx);
+
 /* x[i] = the embedding of token i, for all tokens of Q; x is [start[n]][n_embd]. -1
  * when an id is not in the vocabulary. */
 MPQ_MUST_CHECK int mpq_forward_embed(struct mpq_forward *f, const struct mpq_seqs *q,

@@ -451,6 +451,24 @@ few_done(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return check_rows(s->g, row, n, err);
 }
 
+/* Shows inputs to who wants to see them: those of matrices [first, last]. */
+static int
+tap(const struct stage *s, int input, enum mpq_fwd_mat first, enum mpq_fwd_mat last,
+    const float *x, size_t stride, struct mpq_err *err)
+{
+    const struct mpq_fwd_group *g = s->g;
+    const struct mpq_tap t = { .input = input,
+                               .weights = g->layer->weight + first,
+                               .n_weights = (size_t)last - first + 1,
+                               .token = g->row,
+                               .n = g->n_rows,
+                               .cols = (size_t)g->layer->weight[first]->cols,
+                               .stride = stride,
+                               .x = x };
+
+    return g->f->tap ? g->f->tap(g->f->tap_ctx, &t, err) : 0;
+}
+
 static int
 run_wide(struct stage *s, struct mpq_err *err)
 {
@@ -461,11 +479,15 @@ run_wide(struct stage *s, struct mpq_err *err)
     const size_t qkv = pieces(q_width(net), CUT) + 2 * pieces(kv_width(net), CUT);
 
     if (mpq_par_for(threads, few, few_norm, s, err) < 0 ||
+        tap(s, 0, MPQ_FWD_Q, MPQ_FWD_V, s->h, net->n_embd, err) < 0 ||
         mpq_par_for(threads, qkv, cut_qkv, s, err) < 0 ||
         mpq_par_for(threads, few, few_qkv, s, err) < 0 || mpq_fwd_attend(g, err) < 0 ||
+        tap(s, 1, MPQ_FWD_O, MPQ_FWD_O, g->o, q_width(net), err) < 0 ||
         mpq_par_for(threads, out, cut_o, s, err) < 0 ||
         mpq_par_for(threads, few, few_attended, s, err) < 0 ||
+        tap(s, 2, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
         mpq_par_for(threads, pieces(net->n_ff, CUT), cut_gate_up, s, err) < 0 ||
+        tap(s, 3, MPQ_FWD_DOWN, MPQ_FWD_DOWN, s->t, s->wide, err) < 0 ||
         mpq_par_for(threads, out, cut_down, s, err) < 0 ||
         mpq_par_for(threads, few, few_done, s, err) < 0)
         return -1;
@@ -487,7 +509,7 @@ run_group(struct mpq_fwd_group *g, size_t *seq_of, struct mpq_err *err)
     struct mpq_forward *f = g->f;
     const struct mpq_net *net = &f->net;
     const size_t qkv = q_width(net) + 2 * kv_width(net), d = net->n_embd, n = g->n_rows;
-    const int small = n <= WIDE_ROWS;
+    const int small = n <= WIDE_ROWS || f->tap; /* there the inputs lie whole */
     struct stage s = { .g = g, .seq_of = seq_of };
     size_t need = n * group_floats(net), scratch = mpq_fwd_attend_scratch(net);
 
@@ -587,7 +609,7 @@ mpq_fwd_run(struct mpq_forward *f, const struct mpq_fwd_layer *l,
             const struct mpq_fwd_seq *seqs, size_t n, float *x, struct mpq_err *err)
 {
     const size_t by_memory = GROUP_FLOATS / group_floats(&f->net) + 1;
-    const size_t most = min_size(GROUP_ROWS, by_memory);
+    const size_t most = min_size(f->tap ? WIDE_ROWS : GROUP_ROWS, by_memory);
     size_t *reach = NULL, *seq_of = NULL, room = 0;
     int rc = -1;
 

@@ -61,6 +61,8 @@ struct mpq_forward {
     unsigned n_threads;
     mpq_fill_fn *fill;
     void *fill_ctx;
+    mpq_tap_fn *tap;
+    void *tap_ctx;
     struct mpq_fwd_layer layer; /* the one that was decoded last */
     float *final_norm;
     /* cosines and sines of positions: [n_pos][2][n_rot / 2] */

@@ -128,14 +128,14 @@ find_tile(size_t t, size_t *ti, size_t *tj)
 }
 
 void
-mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t t,
+mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t ld, size_t t,
               float *scratch)
 {
     size_t ti, tj;
 
     find_tile(t, &ti, &tj);
     for (size_t r = 0; r < rows; r += DEPTH)
-        tile_step(g, cols, w + r * cols, cols, min_size(DEPTH, rows - r), 1, ti, tj,
+        tile_step(g, cols, w + r * ld, ld, min_size(DEPTH, rows - r), 1, ti, tj,
                   scratch);
 }
 
@@ -143,7 +143,7 @@ void
 mpq_gram_rows(double *g, const float *w, size_t rows, size_t cols, float *scratch)
 {
     for (size_t t = 0; t < mpq_gram_tiles(cols); t++)
-        mpq_gram_tile(g, w, rows, cols, t, scratch);
+        mpq_gram_tile(g, w, rows, cols, cols, t, scratch);
 }
 
 void

@@ -28,10 +28,10 @@ void mpq_gram_rows(double *g, const float *w, size_t rows, size_t cols, float *s
 void mpq_gram_cols(double *g, const float *w, size_t rows, size_t cols, float *scratch);
 size_t mpq_gram_scratch(void);
 /* One tile of mpq_gram_rows, for callers that spread tiles over threads: tile T of
- * mpq_gram_tiles(cols). */
+ * mpq_gram_tiles(cols); rows begin LD >= cols floats apart. */
 size_t mpq_gram_tiles(size_t n);
-void mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t t,
-                   float *scratch);
+void mpq_gram_tile(double *g, const float *w, size_t rows, size_t cols, size_t ld,
+                   size_t t, float *scratch);
 
 /* c[m][n] = a^T b (TRANS_A) or a b, b transposed too with TRANS_B; row-major with row
  * lengths lda, ldb, ldc; K is the length that is summed over. */
