@@ -6,6 +6,7 @@
 #include "suite.h"
 
 #include <float.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,102 @@ START_TEST(importance_lowers_the_error_that_it_weighs)
         without += round_trip(t, x[r], NULL, weight, back, COLS, MPQ_EFFORT_DEFAULT);
     }
     ck_assert_msg(with < without, "%s: %g with, %g without", names[_i], with, without);
+}
+END_TEST
+
+/* One column in eight carries almost all of it. */
+START_TEST(importance_on_few_columns_lowers_the_error_there)
+{
+    static float back[COLS], few[COLS];
+    const struct mpq_type t = type_of(names[_i]);
+    double with = 0, without = 0;
+
+    for (int i = 0; i < COLS; i++)
+        few[i] = i % 8 == 3 ? 1.0f : 1e-6f;
+    for (int r = 0; r < ROWS; r++) {
+        with += round_trip(t, x[r], few, few, back, COLS, MPQ_EFFORT_DEFAULT);
+        without += round_trip(t, x[r], NULL, few, back, COLS, MPQ_EFFORT_DEFAULT);
+    }
+    ck_assert_msg(with < without, "%s: %g with, %g without", names[_i], with, without);
+}
+END_TEST
+
+/* All columns times the same say the same. */
+START_TEST(importance_counts_by_its_ratios_alone)
+{
+    static const float factor[] = { 0x1p-60f, 0x1p60f };
+    static float scaled[COLS], back[COLS], want[COLS];
+    const struct mpq_type t = type_of(names[_i]);
+
+    round_trip(t, x[6], weight, NULL, want, COLS, MPQ_EFFORT_DEFAULT);
+    for (int f = 0; f < 2; f++) {
+        for (int i = 0; i < COLS; i++)
+            scaled[i] = factor[f] * weight[i];
+        round_trip(t, x[6], scaled, NULL, back, COLS, MPQ_EFFORT_DEFAULT);
+        ck_assert_mem_eq(back, want, sizeof want);
+    }
+}
+END_TEST
+
+static uint64_t
+fnv1a(uint64_t h, const unsigned char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 1099511628211u;
+    return h;
+}
+
+/* The encoded matrix's hash, every row twice, onto other bytes and addresses. */
+static uint64_t
+matrix_hash(struct mpq_type t, const float *w)
+{
+    uint64_t h = 14695981039346656037u, bytes;
+
+    ck_assert_int_eq(mpq_type_row_bytes(t, COLS, &bytes), 0);
+    unsigned char *one = malloc(bytes), *two = malloc(bytes + 1);
+    memset(one, 0x00, bytes);
+    memset(two, 0xff, bytes + 1);
+    for (int r = 0; r < ROWS; r++) {
+        mpq_encode_row(t, x[r], w, one, COLS, MPQ_EFFORT_DEFAULT);
+        mpq_encode_row(t, x[r], w, two + 1, COLS, MPQ_EFFORT_DEFAULT);
+        ck_assert_mem_eq(one, two + 1, bytes);
+        h = fnv1a(h, one, bytes);
+    }
+    free(one);
+    free(two);
+    return h;
+}
+
+/*
+ * Same input, same bytes: of one call and the next, of a build with vector clones and
+ * one without (sanitizers), of one compiler and the other. The hashes say nothing about
+ * quality; a changed search gives new ones, which the message tells.
+ */
+START_TEST(the_same_bytes_by_every_build)
+{
+    static const struct {
+        const char *name;
+        uint64_t plain, weighted;
+    } known[] = {
+        { "q8_0", 0x5c51e6797ecf8cce, 0xd26e7388e12ddab1 },
+        { "q6_k", 0xb22d218ef49c976e, 0xbe23400be9191f2f },
+        { "q5_k", 0x010829a7db4894c2, 0xbcceb257d89904b1 },
+        { "q5_1", 0x51a130a2a57da672, 0xbc1dbf8efd1730b8 },
+        { "q5_0", 0x5349563fb086ee07, 0xea7be6e2df2d0897 },
+        { "q4_k", 0x61a5e0f7cf7c0f13, 0xd9c65c0470913f04 },
+        { "q4_1", 0x8ebc93f6a3195567, 0x09be8d4902545813 },
+        { "q4_0", 0x450f5386608b3316, 0xa29f8cc5531c43fe },
+        { "iq4_nl", 0xfff0a90da2e66ef0, 0x0c704c8b3b7fe1ff },
+        { "iq4_xs", 0x8e0feba36f3e4d25, 0xa6f2f25f03c5ca1d },
+        { "q3_k", 0xfa020cffb06796fe, 0x810608814aeea3a8 },
+        { "q2_k", 0x0a9fec79108dd835, 0xa6dfafd54b5c03bf },
+    };
+    const struct mpq_type t = type_of(known[_i].name);
+    const uint64_t plain = matrix_hash(t, NULL), weighted = matrix_hash(t, weight);
+
+    ck_assert_msg(plain == known[_i].plain && weighted == known[_i].weighted,
+                  "{ \"%s\", 0x%016" PRIx64 ", 0x%016" PRIx64 " },", known[_i].name,
+                  plain, weighted);
 }
 END_TEST
 
@@ -416,6 +513,9 @@ mpq_suite(void)
     tcase_add_test(tc, error_is_not_above_that_of_ggml_and_of_gguf);
     add_for_each(tc, more_effort_does_not_give_more_error, N_NAMES);
     add_for_each(tc, importance_lowers_the_error_that_it_weighs, N_NAMES);
+    add_for_each(tc, importance_on_few_columns_lowers_the_error_there, N_NAMES);
+    add_for_each(tc, importance_counts_by_its_ratios_alone, N_NAMES);
+    add_for_each(tc, the_same_bytes_by_every_build, 12);
     add_for_each(tc, four_times_the_row_gives_four_times_the_result, N_NAMES);
     add_for_each(tc, blocks_do_not_depend_on_their_neighbors, N_NAMES);
     add_for_each(tc, rows_on_the_grid_come_back_exactly, 6);
