@@ -85,8 +85,8 @@ enum mpq_tok_step_kind {
 struct mpq_tok_step { /* of parting text into words */
     enum mpq_tok_step_kind kind;
     enum mpq_tok_behavior behavior;
-    int invert;        /* what is between the matches counts as a match */
-    int isolate;       /* GROUPS: numbers are also parted from what is around them */
+    int invert; /* what is between the matches counts as a match */
+    int behind; /* GROUPS: parts behind every group; otherwise before those of three */
     int always, first; /* METASPACE: prepends a mark to every text, to the first one */
     int split;         /* METASPACE */
     struct mpq_regex *regex;

@@ -24,18 +24,20 @@
     "[^\\r\\n\\p{L}\\p{N}]?" NOT_SMALL(of) "*" NOT_CAPITAL(                            \
         of) "+" tail                                                                   \
             "|[^\\r\\n\\p{L}\\p{N}]?" NOT_SMALL(of) "+" NOT_CAPITAL(of) "*" tail
-#define REST      " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" LINES
-#define ANY_CASE  "[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+(?:" CONTRACTION ")?"
-#define CJK_KANA  "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+"
-#define CJK_OTHER "[\\x{4e00}-\\x{9fa5}\\x{800}-\\x{4e00}\\x{ac00}-\\x{d7ff}]+"
+#define REST     " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" LINES
+#define ANY_CASE "[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+(?:" CONTRACTION ")?"
+#define CJK_KANA "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{30ff}]+"
+/* without the blanks in that range: llama.cpp turns them into another one before */
+#define CJK_OTHER "(?:(?!\\s)[\\x{800}-\\x{9fa5}\\x{ac00}-\\x{d7ff}])+"
 #define ASCII_WORD                                                                     \
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"                            \
     "|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
 #define FINNISH                                                                        \
     " ?[^(\\s|.,!?\\x{2026}\\x{3002}\\x{ff0c}\\x{3001}\\x{964}\\x{6d4}\\x{60c})]+"
-/* Groups of three digits from the right: not a pattern, see split_groups. */
+/* Numbers in groups of three from the right, parted behind each group (and not before
+ * the first, as in llama.cpp); not a pattern, see split_groups. */
 #define GROUPS "groups"
-/* The same within a number that is parted already. */
+/* The same, parted before each group of three. */
 #define INNER_GROUPS "inner groups"
 
 /* Cased letters of Latin, Greek, Cyrillic, Armenian, Georgian, Cherokee and so on. */
@@ -116,7 +118,7 @@ static const struct pre {
       0,
       { "[\\r\\n]", deepseek_letters,
         "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}"
-        "\\x{3000}-\\x{3002}]+",
+        "\\x{3001}\\x{3002}]+",
         "\\s+$", CJK_OTHER, "\\p{N}+" } },
     { "deepseek-coder",
       0,
@@ -189,7 +191,7 @@ add_steps(struct mpq_tokenizer *t, const struct pre *pre, const char *name,
             return -1;
         if (outer || inner)
             step->kind = MPQ_TOK_STEP_GROUPS;
-        step->isolate = outer;
+        step->behind = outer;
     }
     return 0;
 }

@@ -232,21 +232,16 @@ split_groups(struct mpq_tok_run *run, size_t k, const char *s, size_t n,
         size_t count = 0; /* characters */
         for (size_t i = start; i < end; i++)
             count += ((unsigned char)s[i] & 0xc0) != 0x80;
-        if (step->isolate && start > done) {
-            if (run_steps(run, k + 1, s + done, start - done, err) < 0)
-                return -1;
-            done = start;
-        }
         for (size_t i = start; i < end; i++) {
             if (((unsigned char)s[i] & 0xc0) == 0x80)
                 continue;
-            if (count-- % 3 == 0 && i > done) {
+            if (count-- % 3 == 0 && i > done && (i > start || !step->behind)) {
                 if (run_steps(run, k + 1, s + done, i - done, err) < 0)
                     return -1;
                 done = i;
             }
         }
-        if (step->isolate && end > done) {
+        if (step->behind) {
             if (run_steps(run, k + 1, s + done, end - done, err) < 0)
                 return -1;
             done = end;
