@@ -1,0 +1,235 @@
+#include "model/calib.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "fmt/json.h"
+#include "model/text_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reader {
+    struct mpq_calib *c;
+    const struct mpq_tokenizer *tok;
+    const char *name;
+    size_t ctx, n_seqs;
+    char vocabulary[17];
+    size_t n_vocab;
+};
+
+/* Ends the sequence that begins where the last one ended, cut at ctx tokens. */
+static int
+end_sequence(struct reader *r, struct mpq_err *err)
+{
+    struct mpq_calib *c = r->c;
+    const size_t from = c->start[c->seqs.n];
+
+    if (c->tokens.n - from > r->ctx)
+        c->tokens.n = from + r->ctx;
+    if (c->tokens.n == from)
+        return 0;
+    if (c->seqs.n + 2 > c->room) {
+        size_t *more, room = 2 * c->room;
+        if (room > SIZE_MAX / sizeof *more ||
+            !(more = realloc(c->start, room * sizeof *more)))
+            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", r->name);
+        c->start = more;
+        c->room = room;
+    }
+    c->start[++c->seqs.n] = c->tokens.n;
+    return 0;
+}
+
+/* The first token of a sequence: room for BOS, which replaces a chunk's first token. */
+static int
+begin_text(struct reader *r, struct mpq_err *err)
+{
+    const int64_t bos = mpq_text_bos(r->tok);
+
+    return bos < 0 ? 0 : mpq_tokens_add(&r->c->tokens, (uint32_t)bos, err);
+}
+
+static int
+cut_text(struct reader *r, const char *text, size_t n, struct mpq_err *err)
+{
+    struct mpq_tokens all = { 0 };
+    const int64_t bos = mpq_text_bos(r->tok);
+    size_t chunks, at = 0;
+    int rc = -1;
+
+    if ((bos >= 0 && mpq_tokens_add(&all, (uint32_t)bos, err) < 0) ||
+        mpq_tokenizer_encode(r->tok, text, n, 0, r->name, &all, err) < 0)
+        goto out;
+    chunks = all.n / r->ctx;
+    if (chunks == 0) {
+        mpq_fail(err, MPQ_EDATA, "%s: %zu tokens, a chunk has %zu", r->name, all.n,
+                 r->ctx);
+        goto out;
+    }
+    if (r->n_seqs && chunks > r->n_seqs)
+        chunks = r->n_seqs;
+    for (size_t k = 0; k < chunks; k++) {
+        for (size_t t = 0; t < r->ctx; t++, at++) {
+            const uint32_t id = t == 0 && bos >= 0 ? (uint32_t)bos : all.ids[at];
+            if (mpq_tokens_add(&r->c->tokens, id, err) < 0)
+                goto out;
+        }
+        if (end_sequence(r, err) < 0)
+            goto out;
+    }
+    rc = 0;
+out:
+    mpq_tokens_free(&all);
+    return rc;
+}
+
+/* Tokens as they stand, held against the vocabulary. */
+static int
+take_tokens(struct reader *r, const struct mpq_json *ids, size_t line,
+            struct mpq_err *err)
+{
+    const size_t n = mpq_json_count(ids);
+    uint64_t id;
+
+    for (size_t i = 0; i < n && i < r->ctx; i++) {
+        if (mpq_json_u64(mpq_json_item(ids, i), &id) != 1 || id >= r->n_vocab)
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s:%zu: tokens: item %zu is no id below %zu", r->name,
+                            line, i + 1, r->n_vocab);
+        if (mpq_tokens_add(&r->c->tokens, (uint32_t)id, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What stands in a line in the place of "text": the question and its answer. */
+static int
+join_answer(const struct mpq_json *v, struct mpq_buf *text)
+{
+    const struct mpq_json *answer = mpq_json_get(v, "answer");
+    const char *prompt, *rest;
+    size_t n, m;
+    uint64_t gold;
+
+    prompt = mpq_json_str(mpq_json_get(v, "prompt"), &n);
+    if (!answer && mpq_json_u64(mpq_json_get(v, "gold"), &gold) == 1)
+        answer = mpq_json_item(mpq_json_get(v, "choices"), (size_t)gold);
+    rest = mpq_json_str(answer, &m);
+    if (!prompt || !rest)
+        return 0;
+    mpq_buf_add(text, prompt, n);
+    mpq_buf_add(text, rest, m);
+    return 1;
+}
+
+static int
+read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err *err)
+{
+    struct mpq_json *v = NULL;
+    struct mpq_buf text = { 0 };
+    char name[256];
+    size_t len = 0;
+    int rc = -1;
+
+    snprintf(name, sizeof name, "%.200s:%zu", r->name, line);
+    if (mpq_json_parse(&v, s, n, name, err) < 0)
+        return -1;
+    const struct mpq_json *ids = mpq_json_get(v, "tokens");
+    const char *vocabulary = mpq_json_str(mpq_json_get(v, "vocabulary"), NULL);
+    const char *plain = mpq_json_str(mpq_json_get(v, "text"), &len);
+    if (mpq_json_is_array(ids) && vocabulary && !strcmp(vocabulary, r->vocabulary)) {
+        if (take_tokens(r, ids, line, err) < 0)
+            goto out;
+    } else {
+        if (plain)
+            mpq_buf_add(&text, plain, len);
+        else if (!join_answer(v, &text)) {
+            mpq_fail(err, MPQ_EDATA,
+                     "%s: neither text nor prompt and answer (nor tokens of this "
+                     "vocabulary, %s)",
+                     name, r->vocabulary);
+            goto out;
+        }
+        if (text.failed) {
+            mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
+            goto out;
+        }
+        if (begin_text(r, err) < 0 ||
+            mpq_tokenizer_encode(r->tok, text.len ? text.data : "", text.len, 0, name,
+                                 &r->c->tokens, err) < 0)
+            goto out;
+    }
+    rc = end_sequence(r, err);
+out:
+    mpq_buf_free(&text);
+    mpq_json_free(v);
+    return rc;
+}
+
+static int
+read_lines(struct reader *r, const char *text, size_t size, struct mpq_err *err)
+{
+    size_t line = 1;
+
+    for (size_t at = 0; at < size; line++) {
+        const char *end = memchr(text + at, '\n', size - at);
+        const size_t n = end ? (size_t)(end - (text + at)) : size - at;
+        if (r->n_seqs && r->c->seqs.n == r->n_seqs)
+            break;
+        if (n && read_line(r, text + at, n, line, err) < 0)
+            return -1;
+        at += n + 1;
+    }
+    if (r->c->seqs.n == 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: no tokens", r->name);
+    return 0;
+}
+
+int
+mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
+               size_t ctx, size_t n_seqs, struct mpq_err *err)
+{
+    struct reader r = { .c = out, .ctx = ctx, .n_seqs = n_seqs };
+    struct mpq_tokenizer *tok = NULL;
+    struct mpq_map map = { 0 };
+    int rc = -1;
+
+    *out = (struct mpq_calib){ .room = 64 };
+    r.name = strcmp(path, "-") != 0 ? path : "standard input";
+    if (mpq_tokenizer_new(&tok, s, err) < 0)
+        return -1;
+    r.tok = tok;
+    r.n_vocab = mpq_tokenizer_count(tok);
+    mpq_tokenizer_checksum(tok, r.vocabulary);
+    out->start = mpq_array(out->room, sizeof *out->start);
+    if (!out->start) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", r.name);
+        goto out;
+    }
+    if (mpq_map_open(&map, path, err) < 0)
+        goto out;
+    const char *text = (const char *)map.data;
+    if (map.size == 0)
+        mpq_fail(err, MPQ_EDATA, "%s: an empty text", r.name);
+    else if (text[0] == '{')
+        rc = read_lines(&r, text, (size_t)map.size, err);
+    else
+        rc = cut_text(&r, text, (size_t)map.size, err);
+    mpq_map_close(&map);
+    out->seqs.tokens = out->tokens.ids;
+    out->seqs.start = out->start;
+out:
+    mpq_tokenizer_free(tok);
+    if (rc < 0)
+        mpq_calib_free(out);
+    return rc;
+}
+
+void
+mpq_calib_free(struct mpq_calib *c)
+{
+    mpq_tokens_free(&c->tokens);
+    free(c->start);
+    *c = (struct mpq_calib){ 0 };
+}

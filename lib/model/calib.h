@@ -1,0 +1,34 @@
+/*
+ * A text to calibrate with, as sequences of tokens. Plain text is cut into chunks of
+ * CTX tokens, the rest at its end left out, the first token of each replaced by BOS
+ * where the model asks for it, as llama-imatrix does. JSON lines (a file that begins
+ * with '{') are a sequence each, cut at CTX tokens:
+ *
+ *   {"tokens": [1, 5], "vocabulary": "0123456789abcdef", "text": "..."}
+ *   {"text": "..."}
+ *   {"prompt": "...", "answer": "..."}    or "choices" and "gold": the right one
+ *
+ * The tokens are taken where the vocabulary's checksum (mpq_tokenizer_checksum) is the
+ * model's; otherwise the text is read.
+ */
+#ifndef MPQ_MODEL_CALIB_H
+#define MPQ_MODEL_CALIB_H
+
+#include "model/forward.h"
+#include "model/tokenizer.h"
+
+struct mpq_calib {
+    struct mpq_seqs seqs; /* what the forward pass takes */
+    struct mpq_tokens tokens;
+    size_t *start, room;
+};
+
+/* Reads PATH ("-": standard input) for the model S. N_SEQS: at most so many sequences,
+ * 0 for all. Text that is not UTF-8, or is shorter than one chunk, is an error that
+ * says where, or how many tokens there are. On success *out is the caller's to free. */
+MPQ_MUST_CHECK int
+mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
+               size_t ctx, size_t n_seqs, struct mpq_err *err);
+void mpq_calib_free(struct mpq_calib *c); /* and makes it empty */
+
+#endif
