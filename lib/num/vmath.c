@@ -21,7 +21,11 @@ typedef int32_t v16i __attribute__((vector_size(64), aligned(4)));
 
 #define INLINE       static inline __attribute__((always_inline))
 #define SELECT(m, a) ((v16f)((m) & (v16i)(a)))
-#define ALL(x)       ((v16f){ 0 } + (x))
+/* Masks by arithmetic: GCC 12 takes comparisons of vectors this wide apart, element by
+ * element. */
+#define IS_BELOW_0(x) ((v16i)(x) >> 31)
+#define IS_NAN(x)     ((0x7f800000 - ((v16i)(x)&0x7fffffff)) >> 31)
+#define ALL(x)        ((v16f){ 0 } + (x))
 
 /* N <= LANES floats, the rest PAD. Vectors go by pointer: passing them by value has an
  * ABI for each width. */
@@ -57,9 +61,9 @@ INLINE void
 exp16(v16f *x)
 {
     const v16f lowest = ALL(-87.33654f), highest = ALL(88.8f), magic = ALL(12582912.0f);
-    const v16i zero = *x<lowest, above = *x> highest;
-    const v16f in =
-        SELECT(~(zero | above), *x) + SELECT(above, highest); /* NaN stays */
+    const v16i nans = IS_NAN(*x), zero = IS_BELOW_0(*x - lowest) & ~nans;
+    const v16i above = IS_BELOW_0(highest - *x);
+    const v16f in = SELECT(~(zero | above), *x) + SELECT(above, highest);
     const v16f shifted = in * 1.44269504088896341f + magic;
     const v16i k = (v16i)shifted - (v16i)magic, k1 = k >> 1;
     const v16f kf = shifted - magic;
@@ -72,7 +76,7 @@ exp16(v16f *x)
     y = y * r + 5.0000001201e-1f;
     y = y * (r * r) + r + 1.0f;
     y = y * (v16f)((k1 + 127) << 23) * (v16f)((k - k1 + 127) << 23);
-    *x = SELECT(~zero, y);
+    *x = (v16f)((~zero & (v16i)y) | nans);
 }
 
 /* *x = tanh(*x): near 0 Cephes' polynomial (tanhf), else 1 - 2 / (exp(2x) + 1). */
@@ -80,7 +84,7 @@ INLINE void
 tanh16(v16f *x)
 {
     const v16f z = *x * *x;
-    const v16i small = z < 0.390625f;
+    const v16i small = IS_BELOW_0(z - 0.390625f);
     v16f p = z * -5.70498872745e-3f + 2.06390887954e-2f, e = *x * 2.0f;
 
     p = p * z - 5.37397155531e-2f;
@@ -110,9 +114,9 @@ mpq_vmax(const float *x, size_t n)
 
     for (size_t i = 0; i < n; i += LANES) {
         load(&v, x + i, left(n, i), -INFINITY);
-        const v16i greater = v > top;
+        const v16i greater = IS_BELOW_0(top - v);
         top = (v16f)((greater & (v16i)v) | (~greater & (v16i)top));
-        nan |= v != v;
+        nan |= IS_NAN(v);
     }
     for (int i = 0; i < LANES; i++) {
         most = top[i] > most ? top[i] : most;
@@ -130,7 +134,7 @@ mpq_vfinite(const float *x, size_t n)
 
     for (size_t i = 0; i < n; i += LANES) {
         load(&v, x + i, left(n, i), 0);
-        bad |= ((v16i)v & 0x7f800000) == 0x7f800000;
+        bad |= (0x7f7fffff - ((v16i)v & 0x7fffffff)) >> 31;
     }
     for (int i = 0; i < LANES; i++)
         if (bad[i])
