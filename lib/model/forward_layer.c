@@ -20,10 +20,12 @@ enum {
     GROUP_ROWS = 8192,
     GROUP_FLOATS = 96 << 20, /* in q, k, v and o of a group */
     WIDE_ROWS = 1536,        /* up to here the weights are cut, above it the rows */
-    TILE = 256,              /* rows of hidden states at a time */
-    FEW = 16,                /* the same for elementwise work alone */
-    FF_BLOCK = 2048,         /* columns of the feed-forward at a time */
-    CUT = 128                /* rows of weights at a time in a small group */
+    TILE = 512,              /* rows of hidden states at a time ... */
+    SMALL_TILE = 256,        /* ... and where these would be fewer than ... */
+    MANY_TILES = 8,
+    FEW = 16,        /* the same for elementwise work alone */
+    FF_BLOCK = 2048, /* columns of the feed-forward at a time */
+    CUT = 128        /* rows of weights at a time in a small group */
 };
 
 static size_t
@@ -250,7 +252,7 @@ check_rows(const struct mpq_fwd_group *g, size_t row, size_t n, struct mpq_err *
 static size_t
 tile_rows(const struct mpq_fwd_group *g, size_t item)
 {
-    return min_size(TILE, g->n_rows - item * TILE);
+    return min_size(g->tile, g->n_rows - item * g->tile);
 }
 
 static int
@@ -259,7 +261,7 @@ tile_before(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const struct stage *s = ctx;
     const struct mpq_fwd_group *g = s->g;
     const struct mpq_net *net = &g->f->net;
-    const size_t row = item * TILE, n = tile_rows(g, item), d = net->n_embd;
+    const size_t row = item * g->tile, n = tile_rows(g, item), d = net->n_embd;
     const size_t qw = q_width(net), kw = kv_width(net);
     float *h = g->f->scratch[thread], *q = h + n * d, *k = q + n * qw, *v = k + n * kw;
     const struct part of_q = whole(g, MPQ_FWD_Q), of_kv = whole(g, MPQ_FWD_K);
@@ -280,7 +282,7 @@ tile_after(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const struct stage *s = ctx;
     const struct mpq_fwd_group *g = s->g;
     const struct mpq_net *net = &g->f->net;
-    const size_t row = item * TILE, n = tile_rows(g, item), d = net->n_embd;
+    const size_t row = item * g->tile, n = tile_rows(g, item), d = net->n_embd;
     const size_t qw = q_width(net), block = min_size(FF_BLOCK, net->n_ff);
     float *h = g->f->scratch[thread], *y = h + n * d, *gate = y + n * d;
     float *up = gate + n * block, *x = state_row(g, row);
@@ -523,6 +525,7 @@ run_group(struct mpq_fwd_group *g, size_t *seq_of, struct mpq_err *err)
     if (mpq_fwd_room(&f->group, &f->group_room, need, err) < 0 ||
         mpq_fwd_scratch(f, scratch, err) < 0)
         return -1;
+    g->tile = n < MANY_TILES * TILE ? SMALL_TILE : TILE;
     g->q = f->group;
     g->o = g->q + n * q_width(net);
     g->k = g->o + n * q_width(net);
@@ -535,9 +538,9 @@ run_group(struct mpq_fwd_group *g, size_t *seq_of, struct mpq_err *err)
             seq_of[g->seqs[i].row + r - g->row] = i;
     if (small)
         return run_wide(&s, err);
-    if (mpq_par_for(f->n_threads, pieces(n, TILE), tile_before, &s, err) < 0 ||
+    if (mpq_par_for(f->n_threads, pieces(n, g->tile), tile_before, &s, err) < 0 ||
         mpq_fwd_attend(g, err) < 0 ||
-        mpq_par_for(f->n_threads, pieces(n, TILE), tile_after, &s, err) < 0)
+        mpq_par_for(f->n_threads, pieces(n, g->tile), tile_after, &s, err) < 0)
         return -1;
     return 0;
 }
@@ -604,12 +607,27 @@ need_turns(struct mpq_forward *f, const struct mpq_fwd_seq *seqs, size_t n,
     return 0;
 }
 
+/* Rows of a group: as many as memory allows, and about as many in each. */
+static size_t
+group_rows(const struct mpq_forward *f, const struct mpq_fwd_seq *seqs, size_t n)
+{
+    const size_t by_memory = GROUP_FLOATS / group_floats(&f->net) + 1;
+    const size_t most = min_size(f->tap ? WIDE_ROWS : GROUP_ROWS, by_memory);
+    size_t all = 0, longest = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        all += seqs[i].n;
+        longest = seqs[i].n > longest ? seqs[i].n : longest;
+    }
+    const size_t groups = pieces(all, most);
+    return groups ? min_size(most, pieces(all, groups) + longest - 1) : most;
+}
+
 int
 mpq_fwd_run(struct mpq_forward *f, const struct mpq_fwd_layer *l,
             const struct mpq_fwd_seq *seqs, size_t n, float *x, struct mpq_err *err)
 {
-    const size_t by_memory = GROUP_FLOATS / group_floats(&f->net) + 1;
-    const size_t most = min_size(f->tap ? WIDE_ROWS : GROUP_ROWS, by_memory);
+    const size_t most = group_rows(f, seqs, n);
     size_t *reach = NULL, *seq_of = NULL, room = 0;
     int rc = -1;
 

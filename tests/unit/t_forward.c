@@ -372,6 +372,123 @@ START_TEST(two_models_are_tiled_alike)
 }
 END_TEST
 
+/* What generation must give: each prompt alone, all of it again for each token. */
+enum { PROMPTS = 9, MAX_NEW = 11 };
+
+static size_t
+prompt_length(size_t i)
+{
+    return 1 + (i * 13) % 31;
+}
+
+/* Sequence 4 ends after 3 tokens, others by their number only. */
+static int
+is_over(void *ctx, size_t i, const uint32_t *tokens, size_t n)
+{
+    (void)ctx, (void)tokens;
+    return i == 4 && n == 3;
+}
+
+struct answers {
+    uint32_t tokens[PROMPTS][MAX_NEW];
+    size_t n[PROMPTS], next;
+};
+
+static int
+take_answer(void *ctx, size_t i, const uint32_t *tokens, size_t n, struct mpq_err *err)
+{
+    struct answers *a = ctx;
+
+    (void)err;
+    ck_assert_uint_eq(i, a->next++); /* in order */
+    memcpy(a->tokens[i], tokens, n * sizeof *tokens);
+    a->n[i] = n;
+    return 0;
+}
+
+static void
+continue_alone(struct mpq_forward *f, const uint32_t *prompt, size_t n, uint32_t *out,
+               size_t n_new)
+{
+    struct mpq_err err = { 0 };
+    uint32_t tokens[64];
+
+    memcpy(tokens, prompt, n * sizeof *tokens);
+    for (size_t k = 0; k < n_new; k++, n++) {
+        const size_t start[] = { 0, n }, last = n - 1;
+        const struct mpq_seqs q = { 1, tokens, start, NULL, NULL };
+        float *logits = run(f, &q, &last, 1, &err);
+        ck_assert_msg(logits != NULL, "%s", err.text);
+        for (uint32_t v = 0; v < mpq_forward_net(f)->n_vocab; v++)
+            if (v == 0 || logits[v] > logits[out[k]])
+                out[k] = v;
+        free(logits);
+        tokens[n] = out[k];
+    }
+}
+
+START_TEST(generation_is_that_of_each_prompt_alone)
+{
+    /* all at once with the weights in memory; one place and weights decoded anew */
+    static const size_t memory[] = { 1 << 30, 1, 100000 };
+    uint32_t tokens[PROMPTS * 32], want[PROMPTS][MAX_NEW];
+    size_t start[PROMPTS + 1] = { 0 };
+    struct mpq_err err = { 0 };
+    struct mpq_source *s = open_model(models[_i]);
+    struct mpq_forward *f = new_forward(s, 2);
+    const size_t n_vocab = mpq_forward_net(f)->n_vocab;
+
+    for (size_t i = 0; i < PROMPTS; i++) {
+        start[i + 1] = start[i] + prompt_length(i);
+        for (size_t k = start[i]; k < start[i + 1]; k++)
+            tokens[k] = (uint32_t)((k * 37 + i * 11) % n_vocab);
+        continue_alone(f, tokens + start[i], prompt_length(i), want[i], MAX_NEW);
+    }
+    const struct mpq_seqs q = { PROMPTS, tokens, start, NULL, NULL };
+    for (int m = 0; m < 3; m++) {
+        struct answers got = { .next = 0 };
+        const struct mpq_generate_opts opts = { .max_new = MAX_NEW,
+                                                .max_bytes = memory[m],
+                                                .over = is_over,
+                                                .done = take_answer,
+                                                .ctx = &got };
+        ck_assert_msg(mpq_forward_generate(f, &q, &opts, &err) == 0, "%s", err.text);
+        ck_assert_uint_eq(got.next, PROMPTS);
+        for (size_t i = 0; i < PROMPTS; i++) {
+            ck_assert_uint_eq(got.n[i], i == 4 ? 3 : MAX_NEW);
+            ck_assert_mem_eq(got.tokens[i], want[i], got.n[i] * sizeof(uint32_t));
+        }
+    }
+    mpq_forward_free(f);
+    mpq_source_free(s);
+}
+END_TEST
+
+START_TEST(nothing_to_generate)
+{
+    const uint32_t tokens[] = { 5 };
+    const size_t start[] = { 0, 1, 1 };
+    struct mpq_seqs q = { 1, tokens, start, NULL, NULL };
+    struct answers got = { .next = 0 };
+    struct mpq_generate_opts opts = { .done = take_answer, .ctx = &got };
+    struct mpq_err err = { 0 };
+    struct mpq_source *s = open_model("llama.gguf");
+    struct mpq_forward *f = new_forward(s, 1);
+
+    ck_assert_int_eq(mpq_forward_generate(f, &q, &opts, &err), 0);
+    ck_assert_uint_eq(got.next, 1);
+    ck_assert_uint_eq(got.n[0], 0);
+    q.n = 0;
+    ck_assert_int_eq(mpq_forward_generate(f, &q, &opts, &err), 0);
+    q.n = 2;
+    opts.max_new = 1;
+    ck_assert_int_eq(mpq_forward_generate(f, &q, &opts, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "prompt 2 is empty"));
+    mpq_forward_free(f);
+    mpq_source_free(s);
+}
+END_TEST
+
 START_TEST(a_token_outside_the_vocabulary_is_named)
 {
     const uint32_t tokens[] = { 5, 96 };
@@ -405,6 +522,8 @@ mpq_suite(void)
     tcase_add_loop_test(tc, a_shared_beginning_is_the_same_as_a_whole_sequence, 0,
                         N_MODELS);
     tcase_add_loop_test(tc, other_weights_take_the_place_of_the_files, 0, 2);
+    tcase_add_loop_test(tc, generation_is_that_of_each_prompt_alone, 0, N_MODELS);
+    tcase_add_test(tc, nothing_to_generate);
     tcase_add_test(tc, two_models_are_tiled_alike);
     tcase_add_test(tc, a_token_outside_the_vocabulary_is_named);
     suite_add_tcase(s, tc);
