@@ -95,9 +95,9 @@ check_shape(const struct mpq_source *s, const struct mpq_weight *w, size_t rows,
                         ", the hyper-parameters ask for %zu x %zu",
                         mpq_source_name(s), w->file_name, w->rows, w->cols, rows, cols);
     return mpq_fail(err, MPQ_EDATA,
-                    "%s: tensor %s: %" PRIu64
-                    " values, the hyper-parameters ask for %zu",
-                    mpq_source_name(s), w->file_name, t->n_elements, cols);
+                    "%s: tensor %s: %" PRIu64 " x %" PRIu64
+                    ", the hyper-parameters ask for a vector of %zu",
+                    mpq_source_name(s), w->file_name, w->rows, w->cols, cols);
 }
 
 /* The tensors of a block: what the pass takes. */
@@ -152,12 +152,11 @@ is_left_out(const char *name)
 }
 
 static int
-check_block(const struct mpq_net *net, const struct mpq_source *s, size_t layer,
-            const struct need *needs, size_t n, struct mpq_err *err)
+check_block(const struct mpq_source *s, size_t layer, const struct need *needs,
+            size_t n, struct mpq_err *err)
 {
     char name[MPQ_SHORT_MAX];
 
-    (void)net;
     for (size_t i = 0; i < n; i++) {
         snprintf(name, sizeof name, "blk.%zu.%s", layer, needs[i].name);
         const struct mpq_weight *w = mpq_source_find(s, name);
@@ -221,7 +220,7 @@ check_tensors(const struct mpq_net *net, const struct mpq_source *s,
         return mpq_fail(err, MPQ_EDATA, "%s: tensor output.bias is not supported",
                         mpq_source_name(s));
     for (size_t i = 0; i < net->n_layer; i++)
-        if (check_block(net, s, i, needs, n, err) < 0)
+        if (check_block(s, i, needs, n, err) < 0)
             return -1;
     return 0;
 }
