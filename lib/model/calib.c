@@ -5,6 +5,7 @@
 #include "fmt/json.h"
 #include "model/text_file.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,27 +19,38 @@ struct reader {
     size_t n_vocab;
 };
 
+/* Makes what was added since the last sequence a sequence, if it is anything. */
+static int
+close_sequence(struct mpq_calib *c, struct mpq_err *err)
+{
+    if (c->seqs.n + 2 > c->room) {
+        size_t *more = NULL, room = c->room ? 2 * c->room : 64;
+        if (room <= SIZE_MAX / sizeof *more)
+            more = realloc(c->start, room * sizeof *more);
+        if (!more)
+            return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences", room);
+        if (!c->room)
+            more[0] = 0;
+        c->start = more;
+        c->room = room;
+    }
+    if (c->tokens.n > c->start[c->seqs.n])
+        c->start[++c->seqs.n] = c->tokens.n;
+    c->seqs.start = c->start;
+    c->seqs.tokens = c->tokens.ids;
+    return 0;
+}
+
 /* Ends the sequence that begins where the last one ended, cut at ctx tokens. */
 static int
 end_sequence(struct reader *r, struct mpq_err *err)
 {
     struct mpq_calib *c = r->c;
-    const size_t from = c->start[c->seqs.n];
+    const size_t from = c->seqs.n ? c->start[c->seqs.n] : 0;
 
     if (c->tokens.n - from > r->ctx)
         c->tokens.n = from + r->ctx;
-    if (c->tokens.n == from)
-        return 0;
-    if (c->seqs.n + 2 > c->room) {
-        size_t *more, room = 2 * c->room;
-        if (room > SIZE_MAX / sizeof *more ||
-            !(more = realloc(c->start, room * sizeof *more)))
-            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", r->name);
-        c->start = more;
-        c->room = room;
-    }
-    c->start[++c->seqs.n] = c->tokens.n;
-    return 0;
+    return close_sequence(c, err);
 }
 
 /* The first token of a sequence: room for BOS, which replaces a chunk's first token. */
@@ -195,18 +207,13 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     struct mpq_map map = { 0 };
     int rc = -1;
 
-    *out = (struct mpq_calib){ .room = 64 };
+    *out = (struct mpq_calib){ 0 };
     r.name = strcmp(path, "-") != 0 ? path : "standard input";
     if (mpq_tokenizer_new(&tok, s, err) < 0)
         return -1;
     r.tok = tok;
     r.n_vocab = mpq_tokenizer_count(tok);
     mpq_tokenizer_checksum(tok, r.vocabulary);
-    out->start = mpq_array(out->room, sizeof *out->start);
-    if (!out->start) {
-        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", r.name);
-        goto out;
-    }
     if (mpq_map_open(&map, path, err) < 0)
         goto out;
     const char *text = (const char *)map.data;
@@ -217,12 +224,72 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     else
         rc = cut_text(&r, text, (size_t)map.size, err);
     mpq_map_close(&map);
-    out->seqs.tokens = out->tokens.ids;
-    out->seqs.start = out->start;
 out:
     mpq_tokenizer_free(tok);
     if (rc < 0)
         mpq_calib_free(out);
+    return rc;
+}
+
+void
+mpq_calib_recut(struct mpq_calib *c, size_t ctx)
+{
+    const size_t n = c->tokens.n / ctx;
+
+    if (c->seqs.n == 0)
+        return;
+    if (n == 0) {
+        c->start[1] = c->tokens.n;
+        c->seqs.n = 1;
+        return;
+    }
+    assert(n <= c->seqs.n); /* none was longer than ctx, so there is room */
+    for (size_t i = 0; i <= n; i++)
+        c->start[i] = i * ctx;
+    c->tokens.n = n * ctx;
+    c->seqs.n = n;
+}
+
+/* splitmix64 */
+static uint64_t
+next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+int
+mpq_calib_draw(struct mpq_calib *out, const struct mpq_calib *c, uint64_t n_tokens,
+               uint64_t seed, uint64_t *drawn, struct mpq_err *err)
+{
+    size_t *order = mpq_array(c->seqs.n, sizeof *order);
+    int rc = -1;
+
+    *drawn = 0;
+    if (!order) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences", c->seqs.n);
+        goto out;
+    }
+    for (size_t i = 0; i < c->seqs.n; i++)
+        order[i] = i;
+    for (size_t i = 0; i < c->seqs.n && *drawn < n_tokens; i++) {
+        const size_t k = i + (size_t)(next_random(&seed) % (c->seqs.n - i));
+        const size_t s = order[k];
+        order[k] = order[i];
+        for (size_t t = c->start[s]; t < c->start[s + 1] && *drawn < n_tokens; t++) {
+            if (mpq_tokens_add(&out->tokens, c->tokens.ids[t], err) < 0)
+                goto out;
+            ++*drawn;
+        }
+        if (close_sequence(out, err) < 0)
+            goto out;
+    }
+    rc = 0;
+out:
+    free(order);
     return rc;
 }
 

@@ -31,4 +31,15 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
                size_t ctx, size_t n_seqs, struct mpq_err *err);
 void mpq_calib_free(struct mpq_calib *c); /* and makes it empty */
 
+/* Joins the sequences and cuts them anew, every CTX tokens; what is left over at the
+ * end is dropped unless it is all there is. (Traces of samples of unlike lengths do not
+ * compare: what a model does at a first token weighs more in short ones.) */
+void mpq_calib_recut(struct mpq_calib *c, size_t ctx);
+/* Appends to OUT (zeroed at first) sequences of C drawn by SEED, whole ones and the
+ * last cut, until they have N_TOKENS; all of C where it has no more. *drawn: how many
+ * it got. The order is that of the draw. */
+MPQ_MUST_CHECK int
+mpq_calib_draw(struct mpq_calib *out, const struct mpq_calib *c, uint64_t n_tokens,
+               uint64_t seed, uint64_t *drawn, struct mpq_err *err);
+
 #endif
