@@ -11,6 +11,11 @@ static const struct mpq_kind kinds[] = {
     { "damage", "mpq-score -t", "mpq-alloc", "unit<TAB>type<TAB>params<TAB>damage" },
     { "plan", "mpq-alloc", "mpq-pack -p", "unit<TAB>type" },
     { "front", "mpq-alloc --sweep", NULL, "budget<TAB>bits<TAB>bytes<TAB>damage" },
+    { "mix", "mpq-calibmix", "mpq-calibmix --emit",
+      "point<TAB>source<TAB>weight<TAB>cosine<TAB>chosen" },
+    { "eval", "mpq-eval", NULL,
+      "model<TAB>task<TAB>metric<TAB>value<TAB>stderr<TAB>n" },
+    { "tokens", "mpq-eval --tokens", NULL, "text<TAB>position<TAB>id<TAB>piece" },
 };
 
 const struct mpq_kind *
