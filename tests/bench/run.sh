@@ -6,8 +6,9 @@
 # usage: run.sh [PEER]        ONLY="nsds stats" for some of the parts
 #
 # Python with numpy and gguf is looked for in $PYTHON, then a folder build/venv is made.
-# SmolLM2 is fetched into build/models. Calibration text: $TEXT, by default that of
-# examples/tiny-model.
+# SmolLM2 is fetched into build/models. Its encoders are compared with importance from
+# $TEXT (by default examples/tiny-model's) and KL on $KL_TEXT (by default TEXT's second
+# half, and its first half for the importance), KL_CHUNKS=20 chunks of 512 tokens.
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$top"
@@ -49,10 +50,15 @@ if part pack "mpq-pack: speed beside llama-quantize, memory"; then
 fi
 if part encoder "encoders beside llama-quantize: squared error, KL divergence"; then
     if [ -n "$peer" ]; then
-        for model in "$tiny" "$smollm2"; do
-            echo "$model"
-            "$python" tests/bench/encoder.py "$peer" "$model" "$text" --bin bin \
-                --chunks 40 --kl-chunks "${KL_CHUNKS:-20}"
+        encoder() { # encoder MODEL TEXT OPTION...
+            echo "$*"
+            "$python" tests/bench/encoder.py "$peer" "$@" --bin bin --chunks 40 \
+                --kl-chunks "${KL_CHUNKS:-20}" -j "$(getconf _NPROCESSORS_ONLN)"
+        }
+        encoder "$tiny" examples/tiny-model/text.calib.txt
+        for dither in "" "--dither=1"; do
+            # shellcheck disable=SC2086 # nothing, or one word
+            encoder "$smollm2" "$text" ${KL_TEXT:+"--kl-text=$KL_TEXT"} $dither
         done
     else
         echo "skipped: needs PEER=DIR, a folder with llama.cpp's programs in bin/"
