@@ -36,8 +36,10 @@ new_marks(struct mpq_marks *m, const struct mpq_exam *x, int sides, struct mpq_e
             ok &= (m->text[s] = mpq_array(n, sizeof(char *))) != NULL;
         }
         if (choice) {
-            ok &= (m->acc[s] = mpq_array(n, sizeof(double))) != NULL;
-            ok &= (m->acc_norm[s] = mpq_array(n, sizeof(double))) != NULL;
+            if (x->metrics & MPQ_TASK_ACC)
+                ok &= (m->acc[s] = mpq_array(n, sizeof(double))) != NULL;
+            if (x->metrics & MPQ_TASK_ACC_NORM)
+                ok &= (m->acc_norm[s] = mpq_array(n, sizeof(double))) != NULL;
             ok &= (m->pick[s] = mpq_array(n, sizeof(size_t))) != NULL;
             ok &= (m->pick_norm[s] = mpq_array(n, sizeof(size_t))) != NULL;
         }
@@ -85,8 +87,10 @@ mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp)
             if (sum[c] / (double)bytes[c] > sum[best] / (double)bytes[best])
                 m->pick_norm[s][i] = c;
         }
-        m->acc[s][i] = m->pick[s][i] == right;
-        m->acc_norm[s][i] = m->pick_norm[s][i] == right;
+        if (m->acc[s])
+            m->acc[s][i] = m->pick[s][i] == right;
+        if (m->acc_norm[s])
+            m->acc_norm[s][i] = m->pick_norm[s][i] == right;
     }
 }
 

@@ -9,6 +9,8 @@ tiny=$top/examples/tiny-model/tiny-model.gguf
 # what examples call their inputs
 mkdir work; cd work || exit 1
 ln -s "$tiny" model.gguf; ln -s "$tiny" m.gguf
+ln -s "$top/examples/tiny-model/text.valid.txt" wiki.txt
+ln -s "$top/examples/tiny-model/problems.eval.jsonl" sums.jsonl
 ln -s "$top/examples/tiny-model/text.calib.txt" text.txt
 ln -s "$top/examples/tiny-model/problems.calib.jsonl" problems.jsonl
 mpq-stats -o stats.tsv "$tiny"

@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+"""mpq-eval beside llama.cpp: perplexity, divergence, picks of multiple choice, speed; and
+the memory that a model of a 7B's shape takes.
+
+    eval.py PEER MODEL.gguf... [--text FILE] [--task FILE] [--parts LIST] [--bin DIR]
+            [--chunks N] [--speed-chunks N] [--limit N] [--types LIST] [--repeat N] [-j N]
+
+PEER has llama.cpp's programs in bin/ ("-": memory alone). Parts:
+
+ppl     Perplexity of f32 and f16 copies and of MODEL itself, by llama-perplexity with keys
+        and values in f32 and by mpq-eval, on the first --chunks chunks of 512 tokens.
+kld     Mean divergence of an f32 copy of MODEL rounded to q4_0 from the f32 copy: both
+        programs then compute with the same numbers. llama-perplexity keeps its reference
+        in 16 bits a logit. And what a reference of 64 tokens (--save-ref) leaves of it.
+mc      --task: items whose choice of greatest summed log-probability is the same, and the
+        largest difference of loss, against sums in double over logits of llama.cpp (Python's
+        llama_cpp, LLAMA_CPP_LIB_PATH=PEER/bin; skipped without it), from the f32 copy.
+speed   Tokens a second, mpq-eval / llama-perplexity, both with -j threads, one after the
+        other, the best of --repeat runs each, for each of --types; loading is left out by
+        the difference of two runs of unlike length. And the share that mpq-eval has of the
+        rate of a large single-precision matrix product (numpy's) on as many threads.
+memory  Most memory of its own (VmHWM's anonymous part) on a q4_0 file of Llama 2 7B's
+        shapes, all weights zero, for 8 chunks of 512 tokens; MODEL gives the tokenizer.
+
+One line a case. Needs Python's gguf and numpy.
+"""
+
+import argparse
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+import gguf
+import numpy as np
+
+
+def run(command, env=None):
+    r = subprocess.run(command, capture_output=True, text=True, errors="replace",
+                       env={**os.environ, **(env or {})})
+    if r.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit {r.returncode}\n{r.stderr[-2000:]}")
+    return r.stdout + r.stderr
+
+
+def rows(command):
+    """Rows of mpq-eval's table by metric: value and standard error."""
+    out = {}
+    for line in run(command).splitlines():
+        cells = line.split("\t")
+        if len(cells) >= 6 and not line.startswith("#") and (len(cells) == 6 or cells[6] == "."):
+            out[cells[2]] = (float(cells[3]), float(cells[4]))
+    return out
+
+
+class Bench:
+    def __init__(self, args, work):
+        self.a, self.work = args, work
+        self.eval = os.path.join(args.bin, "mpq-eval")
+        self.copies = {}
+
+    def peer(self, name):
+        return os.path.join(self.a.peer, "bin", "llama-" + name)
+
+    def copy(self, model, kind):
+        """MODEL as another type, by llama-quantize; always from the f32 copy."""
+        key = model, kind
+        if key not in self.copies:
+            path = os.path.join(self.work, f"{len(self.copies)}.{kind}.gguf")
+            source = model if kind == "f32" else self.copy(model, "f32")
+            run([self.peer("quantize"), "--allow-requantize", source, path, kind])
+            self.copies[key] = path
+        return self.copies[key]
+
+    def perplexity(self, *more):
+        # a batch of one chunk and no flash attention: the plainest of its ways
+        return run([self.peer("perplexity"), "-t", str(self.a.threads), "-ctk", "f32", "-ctv", "f32",
+                    "-fa", "off", *more])
+
+    def ppl(self, model):
+        for kind in ("f32", "f16", "as it is"):
+            path = model if kind == "as it is" else self.copy(model, kind)
+            text = self.perplexity("-m", path, "-f", self.a.text, "--chunks", str(self.a.chunks))
+            theirs, error = map(float, re.search(r"PPL = ([\d.]+) \+/- ([\d.]+)", text).groups())
+            ours = rows([self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks",
+                         str(self.a.chunks), path])["ppl"]
+            print(f"ppl\t{kind}\tllama {theirs:.4f} +- {error:.4f}\tmpq {ours[0]:.4f} +- {ours[1]:.4f}"
+                  f"\tdifference {100 * (ours[0] / theirs - 1):+.4f}%", flush=True)
+
+    def kld(self, model):
+        f32 = self.copy(model, "f32")
+        rough = os.path.join(self.work, "rough.gguf")
+        run([self.peer("quantize"), "--allow-requantize", self.copy(model, "q4_0"), rough, "f32"])
+        base = os.path.join(self.work, "base.kld")
+        chunks = str(self.a.chunks)
+        self.perplexity("-m", f32, "-f", self.a.text, "--chunks", chunks, "--kl-divergence-base", base)
+        text = self.perplexity("-m", rough, "--kl-divergence-base", base, "--kl-divergence")
+        os.unlink(base)
+
+        def find(name):
+            return float(re.search(name + r"\s*:\s*(-?[\d.]+)", text).group(1))
+
+        theirs = {"kld": find("Mean +KLD"), "top1": find("Same top p") / 100,
+                  "nll_diff": find(r"Mean ln\(PPL\(Q\)/PPL\(base\)\)"),
+                  "dp_rms": find("RMS .p") / 100}
+        common = [self.eval, "-j", str(self.a.threads), "-x", self.a.text]
+        ours = rows([*common, "--chunks", chunks, "--ref", f32, rough])
+        for metric, value in theirs.items():
+            print(f"kld\t{metric}\tllama {value:.6f}\tmpq {ours[metric][0]:.6f} +- {ours[metric][1]:.6f}"
+                  f"\tdifference {100 * (ours[metric][0] / value - 1):+.3f}%", flush=True)
+        saved = os.path.join(self.work, "saved.ref")
+        run([*common, "--chunks", chunks, "--save-ref", saved, f32])
+        part = rows([*common, "--load-ref", saved, rough])["kld"][0]
+        print(f"kld\tof 64 tokens\t{100 * part / ours['kld'][0]:.1f}% of the whole"
+              f"\t{os.path.getsize(saved) / 1e6:.1f} MB", flush=True)
+
+    def mc(self, model):
+        os.environ.setdefault("LLAMA_CPP_LIB_PATH", os.path.join(self.a.peer, "bin"))
+        try:
+            import llama_cpp as lib
+        except Exception as e:  # not there, or for another llama.cpp
+            print(f"mc\tskipped: Python's llama_cpp: {e}")
+            return
+        import json
+        f32 = self.copy(model, "f32")
+        picks, losses = {}, {}
+        out = run([self.eval, "-j", str(self.a.threads), "--per-item", "--limit", str(self.a.limit),
+                   "-k", self.a.task, f32])
+        for line in out.splitlines():
+            c = line.split("\t")
+            if len(c) == 8 and c[6] != ".":
+                if c[2] == "pick":
+                    picks[c[6]] = int(float(c[3]))
+                elif c[2] == "loss":
+                    losses[c[6]] = float(c[3])
+        quiet = lib.llama_log_callback(lambda *_: None)
+        lib.llama_log_set(quiet, ctypes.c_void_p(0))
+        lib.llama_backend_init()
+        loaded = lib.llama_model_load_from_file(f32.encode(), lib.llama_model_default_params())
+        p = lib.llama_context_default_params()
+        p.n_ctx = p.n_batch = p.n_ubatch = 1024
+        p.n_threads = p.n_threads_batch = self.a.threads
+        p.type_k = p.type_v = 0  # f32
+        p.flash_attn_type = 0
+        ctx = lib.llama_init_from_model(loaded, p)
+        vocab = lib.llama_model_get_vocab(loaded)
+        n_vocab = lib.llama_vocab_n_tokens(vocab)
+
+        def tokens(text):
+            raw = text.encode()
+            ids = (lib.llama_token * (len(raw) + 8))()
+            n = lib.llama_tokenize(vocab, raw, len(raw), ids, len(ids), True, False)
+            return list(ids[:n])
+
+        def score(context, continuation):
+            whole, n = tokens(context + continuation), len(tokens(context))
+            lib.llama_memory_clear(lib.llama_get_memory(ctx), True)
+            batch = lib.llama_batch_init(len(whole), 0, 1)
+            batch.n_tokens = len(whole) - 1
+            for i in range(batch.n_tokens):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i] = whole[i], i, 1
+                batch.seq_id[i][0] = 0
+                batch.logits[i] = i >= n - 1
+            assert lib.llama_decode(ctx, batch) == 0
+            total = 0.0
+            for i in range(n - 1, len(whole) - 1):
+                z = np.ctypeslib.as_array(lib.llama_get_logits_ith(ctx, i), (n_vocab,)).astype(np.float64)
+                total += z[whole[i + 1]] - z.max() - np.log(np.exp(z - z.max()).sum())
+            lib.llama_batch_free(batch)
+            return total, len(whole) - n
+
+        same = n_items = 0
+        worst = 0.0
+        with open(self.a.task, encoding="utf-8") as f:
+            for line in f:
+                item = json.loads(line)
+                if item["id"] not in picks:
+                    continue
+                skip = item.get("score_from", [0] * len(item["choices"]))
+                scores = [score(item["prompt"] + c[:k], c[k:]) for c, k in zip(item["choices"], skip)]
+                n_items += 1
+                same += int(np.argmax([s[0] for s in scores])) == picks[item["id"]]
+                gold = scores[item["gold"]]
+                worst = max(worst, abs(-gold[0] / gold[1] - losses[item["id"]]))
+        lib.llama_free(ctx)
+        lib.llama_model_free(loaded)
+        print(f"mc\t{os.path.basename(self.a.task)}\t{same} of {n_items} picks the same"
+              f" ({100 * same / n_items:.1f}%)\tloss differs by {worst:.1e} at most", flush=True)
+
+    def seconds(self, command):
+        best = float("inf")
+        for _ in range(self.a.repeat):
+            start = time.perf_counter()
+            run(command)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    def speed(self, model):
+        n, j = self.a.speed_chunks, str(self.a.threads)
+        size = 4096
+        x = np.ones((size, size), np.float32)
+        x @ x
+        peak = max(self.flops(x) for _ in range(3))
+        reader = gguf.GGUFReader(model)
+        weights = sum(int(np.prod(t.shape)) for t in reader.tensors
+                      if len(t.shape) > 1 and t.name != "token_embd.weight")
+        embedding = next(int(np.prod(t.shape)) for t in reader.tensors if t.name == "token_embd.weight")
+        tied = not any(t.name == "output.weight" for t in reader.tensors)
+        # a scored token passes the output matrix, the others do not
+        work = 2 * (weights + (255 / 511 * embedding if tied else 0))
+        for kind in self.a.types.split(","):
+            path = self.copy(model, kind)
+            rates = []
+            for command in ([self.eval, "-j", j, "-x", self.a.text, "--only", "ppl", path],
+                            [self.peer("perplexity"), "-t", j, "-m", path, "-f", self.a.text]):
+                few = self.seconds([*command, "--chunks", "2"])
+                many = self.seconds([*command, "--chunks", str(n + 2)])
+                rates.append(n * 512 / max(many - few, 1e-9))
+            print(f"speed\t{kind}\tmpq / llama {rates[0] / rates[1]:.2f}"
+                  f"\tshare of the product's rate {rates[0] * work / peak:.2f}"
+                  f"\t({rates[0]:.0f} and {rates[1]:.0f} tokens/s)", flush=True)
+
+    @staticmethod
+    def flops(x):
+        start = time.perf_counter()
+        x @ x
+        return 2 * len(x) ** 3 / (time.perf_counter() - start)
+
+    def big(self, model, path):
+        """A file of holes with Llama 2 7B's shapes and MODEL's tokenizer."""
+        reader = gguf.GGUFReader(model)
+        d, ff, layers = 4096, 11008, 32
+        w = gguf.GGUFWriter(path, "llama")
+        for name, value in (("context_length", 4096), ("embedding_length", d), ("block_count", layers),
+                            ("feed_forward_length", ff), ("attention.head_count", 32),
+                            ("attention.head_count_kv", 32)):
+            w.add_uint32("llama." + name, value)
+        w.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
+        for key, field in reader.fields.items():
+            if key.startswith("tokenizer.") and "chat_template" not in key:
+                value = field.contents()
+                sub = field.types[-1] if len(field.types) > 1 else None
+                w.add_key_value(key, value, field.types[0], sub_type=sub)
+        vocab = len(reader.fields["tokenizer.ggml.tokens"].data)
+
+        def add(name, *shape):
+            n = int(np.prod(shape))
+            q = gguf.GGMLQuantizationType.Q4_0 if len(shape) > 1 else gguf.GGMLQuantizationType.F32
+            w.add_tensor_info(name + ".weight", shape if len(shape) == 1 else (shape[0], shape[1] // 32 * 18),
+                              np.dtype(np.uint8 if len(shape) > 1 else np.float32),
+                              n // 32 * 18 if len(shape) > 1 else 4 * n, raw_dtype=q)
+            return n // 32 * 18 if len(shape) > 1 else 4 * n
+
+        total = add("token_embd", vocab, d)
+        for l in range(layers):
+            for name in ("attn_norm", "ffn_norm"):
+                total += add(f"blk.{l}.{name}", d)
+            for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+                total += add(f"blk.{l}.{name}", d, d)
+            for name in ("ffn_gate", "ffn_up"):
+                total += add(f"blk.{l}.{name}", ff, d)
+            total += add(f"blk.{l}.ffn_down", d, ff)
+        total += add("output_norm", d) + add("output", vocab, d)
+        w.write_header_to_file()
+        w.write_kv_data_to_file()
+        w.write_ti_data_to_file()
+        w.close()
+        os.truncate(path, os.path.getsize(path) + total + 4096)
+        return layers, d, ff
+
+    def memory(self, model):
+        path = os.path.join(self.work, "big.gguf")
+        _, d, ff = self.big(model, path)
+        peak = os.path.join(self.work, "peak")
+        here = os.path.dirname(os.path.abspath(__file__))
+        run([os.environ.get("CC", "cc"), "-O2", "-o", peak, os.path.join(here, "peak.c")])
+        figures = os.path.join(self.work, "figures")
+        run([peak, self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks", "8", path],
+            env={"PEAK": figures})
+        with open(figures, encoding="ascii") as f:
+            words = f.read().split()
+        own = float(words[words.index("anonymous") + 1])
+        layer = 4 * (4 * d * d + 3 * d * ff) / 1e6
+        print(f"memory\t7B shape, 8 x 512 tokens\t{own:.0f} MB of its own"
+              f"\t(a decoded layer {layer:.0f}, hidden states {8 * 511 * d * 4 / 1e6:.0f})"
+              f"\t{float(words[words.index('wall') + 1]):.0f} s", flush=True)
+        os.unlink(path)
+
+
+def main():
+    here = os.path.dirname(os.path.abspath(__file__))
+    top = os.path.join(here, "..", "..")
+    p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    p.add_argument("peer")
+    p.add_argument("models", nargs="+")
+    p.add_argument("--text", default=os.path.join(top, "examples/tiny-model/text.valid.txt"))
+    p.add_argument("--task")
+    p.add_argument("--parts", default="ppl,kld,mc,speed,memory")
+    p.add_argument("--bin", default=os.path.join(top, "bin"))
+    p.add_argument("--chunks", type=int, default=20)
+    p.add_argument("--speed-chunks", type=int, default=16)
+    p.add_argument("--limit", type=int, default=100)
+    p.add_argument("--types", default="f32,f16,q4_0,q4_1,q8_0")
+    p.add_argument("--repeat", type=int, default=2)
+    p.add_argument("-j", dest="threads", type=int, default=os.cpu_count())
+    args = p.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        bench = Bench(args, work)
+        for model in args.models:
+            print(os.path.basename(model))
+            for part in args.parts.split(","):
+                if args.peer == "-" and part != "memory":
+                    continue
+                if part == "mc" and not args.task:
+                    print("mc\tskipped: needs --task FILE")
+                    continue
+                getattr(bench, part)(model)
+            for path in bench.copies.values():
+                os.unlink(path)
+            bench.copies.clear()
+
+
+if __name__ == "__main__":
+    main()
