@@ -17,7 +17,7 @@
 #include <string.h>
 
 enum {
-    GROUP_ROWS = 8192,
+    GROUP_ROWS = 16384,
     GROUP_FLOATS = 96 << 20, /* in q, k, v and o of a group */
     WIDE_ROWS = 1536,        /* up to here the weights are cut, above it the rows */
     TILE = 512,              /* rows of hidden states at a time ... */

@@ -401,7 +401,8 @@ take_answer(void *ctx, size_t i, const uint32_t *tokens, size_t n, struct mpq_er
 
     (void)err;
     ck_assert_uint_eq(i, a->next++); /* in order */
-    memcpy(a->tokens[i], tokens, n * sizeof *tokens);
+    if (n > 0)
+        memcpy(a->tokens[i], tokens, n * sizeof *tokens);
     a->n[i] = n;
     return 0;
 }
