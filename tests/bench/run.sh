@@ -64,3 +64,10 @@ if part encoder "encoders beside llama-quantize: squared error, KL divergence"; 
         echo "skipped: needs PEER=DIR, a folder with llama.cpp's programs in bin/"
     fi
 fi
+if part eval "mpq-eval beside llama-perplexity: figures, speed; memory"; then
+    # EVAL_MODELS: further GGUF files; TASK: questions of multiple choice (JSONL)
+    # shellcheck disable=SC2086 # a list of files
+    OPENBLAS_NUM_THREADS=$(getconf _NPROCESSORS_ONLN) \
+        "$python" tests/bench/eval.py "${peer:--}" "$smollm2" ${EVAL_MODELS:-} --bin bin \
+        --text "$text" ${TASK:+"--task=$TASK"}
+fi
