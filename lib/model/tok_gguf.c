@@ -213,7 +213,7 @@ read_bpe(struct reader *r, int is_gemma4, struct mpq_err *err)
 {
     struct mpq_tokenizer *t = r->t;
     char *pre = NULL;
-    int no_bos, rc = -1;
+    int no_bos = 0, rc = -1;
 
     t->byte_level = !is_gemma4;
     if (mpq_gguf_get_str(r->g, KEY("pre"), &pre) < 0) {
@@ -221,9 +221,9 @@ read_bpe(struct reader *r, int is_gemma4, struct mpq_err *err)
         goto out;
     }
     if (mpq_tok_pre(t,
-                    is_gemma4 ? "gemma4"
-                    : pre     ? pre
-                              : "default",
+                    is_gemma4     ? "gemma4"
+                    : pre && *pre ? pre
+                                  : "default",
                     &t->add_bos, &no_bos, r->name, err) < 0)
         goto out;
     if (is_gemma4 && blanks_to_marks(t) < 0) {

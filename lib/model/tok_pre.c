@@ -169,9 +169,9 @@ has_word(const char *words, const char *word)
 {
     const size_t n = strlen(word);
 
-    for (const char *p = words; (p = strstr(p, word)); p += n)
+    for (const char *p = words; n && (p = strstr(p, word)); p += n)
         if ((p == words || p[-1] == ' ') && (p[n] == ' ' || !p[n]))
-            return n > 0;
+            return 1;
     return 0;
 }
 
