@@ -3,7 +3,8 @@
 the memory that a model of a 7B's shape takes.
 
     eval.py PEER MODEL.gguf... [--text FILE] [--task FILE] [--parts LIST] [--bin DIR]
-            [--chunks N] [--speed-chunks N] [--limit N] [--types LIST] [--repeat N] [-j N]
+            [--chunks N] [--speed-chunks N] [--memory-chunks N] [--limit N] [--types LIST]
+            [--repeat N] [-j N]
 
 PEER has llama.cpp's programs in bin/ ("-": memory alone). Parts:
 
@@ -20,7 +21,7 @@ speed   Tokens a second, mpq-eval / llama-perplexity, both with -j threads, one 
         the difference of two runs of unlike length. And the share that mpq-eval has of the
         rate of a large single-precision matrix product (numpy's) on as many threads.
 memory  Most memory of its own (VmHWM's anonymous part) on a q4_0 file of Llama 2 7B's
-        shapes, all weights zero, for 8 chunks of 512 tokens; MODEL gives the tokenizer.
+        shapes, all weights zero, for --memory-chunks (8) chunks of 512 tokens; MODEL gives the tokenizer.
 
 One line a case. Needs Python's gguf and numpy.
 """
@@ -278,14 +279,14 @@ class Bench:
         here = os.path.dirname(os.path.abspath(__file__))
         run([os.environ.get("CC", "cc"), "-O2", "-o", peak, os.path.join(here, "peak.c")])
         figures = os.path.join(self.work, "figures")
-        run([peak, self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks", "8", path],
+        run([peak, self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks", str(self.a.memory_chunks), path],
             env={"PEAK": figures})
         with open(figures, encoding="ascii") as f:
             words = f.read().split()
         own = float(words[words.index("anonymous") + 1])
         layer = 4 * (4 * d * d + 3 * d * ff) / 1e6
-        print(f"memory\t7B shape, 8 x 512 tokens\t{own:.0f} MB of its own"
-              f"\t(a decoded layer {layer:.0f}, hidden states {8 * 511 * d * 4 / 1e6:.0f})"
+        print(f"memory\t7B shape, {self.a.memory_chunks} x 512 tokens\t{own:.0f} MB of its own"
+              f"\t(a decoded layer {layer:.0f}, hidden states {self.a.memory_chunks * 511 * d * 4 / 1e6:.0f})"
               f"\t{float(words[words.index('wall') + 1]):.0f} s", flush=True)
         os.unlink(path)
 
@@ -302,6 +303,7 @@ def main():
     p.add_argument("--bin", default=os.path.join(top, "bin"))
     p.add_argument("--chunks", type=int, default=20)
     p.add_argument("--speed-chunks", type=int, default=16)
+    p.add_argument("--memory-chunks", type=int, default=8)
     p.add_argument("--limit", type=int, default=100)
     p.add_argument("--types", default="f32,f16,q4_0,q4_1,q8_0")
     p.add_argument("--repeat", type=int, default=2)
