@@ -30,6 +30,7 @@ only() {
         grep . && status=1
 }
 only cblas.h num; only lapacke.h num; only zlib.h fmt; only yaml.h fmt; only jansson.h fmt
+only pcre2.h fmt
 
 if command -v clang-format >/dev/null; then
     clang-format --dry-run -Werror cmd/*.[ch] lib/*/*.[ch] tests/unit/*.[ch] \

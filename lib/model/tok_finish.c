@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* Generation is over at these, whatever the file says of their kind. From llama.cpp
- * (src/llama-vocab.cpp), which likewise goes by the names. */
+ * (src/llama-vocab.cpp), which likewise goes by the names. (Octal: an escape in hex
+ * would take the letter behind it along.) */
 static const char *const eog_names[] = {
     "<|eot_id|>",
     "<|im_end|>",
@@ -28,8 +29,7 @@ static const char *const eog_names[] = {
     "<eos>",
     "<turn|>",
     "<|tool_response>",
-    "<\xef\xbd\x9c"
-    "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+    "<\357\275\234end\342\226\201of\342\226\201sentence\357\275\234>",
     "[e~[",
 };
 
@@ -43,23 +43,18 @@ static const struct {
     { "fim_pre",
       0,
       { "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>",
-        "<\xef\xbd\x9c"
-        "fim\xe2\x96\x81"
-        "begin\xef\xbd\x9c>",
-        "<PRE>", "\xe2\x96\x81<PRE>", "<|code_prefix|>", "<|prefix|>" } },
+        "<\357\275\234fim\342\226\201begin\357\275\234>", "<PRE>", "\xe2\x96\x81<PRE>",
+        "<|code_prefix|>", "<|prefix|>" } },
     { "fim_suf",
       0,
       { "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>",
-        "<\xef\xbd\x9c"
-        "fim\xe2\x96\x81hole\xef\xbd\x9c>",
-        "<SUF>", "\xe2\x96\x81<SUF>", "<|code_suffix|>", "<|suffix|>" } },
+        "<\357\275\234fim\342\226\201hole\357\275\234>", "<SUF>", "\xe2\x96\x81<SUF>",
+        "<|code_suffix|>", "<|suffix|>" } },
     { "fim_mid",
       0,
       { "<|fim_middle|>", "<fim-middle>", "<fim_middle>",
-        "<\xef\xbd\x9c"
-        "fim\xe2\x96\x81"
-        "end\xef\xbd\x9c>",
-        "<MID>", "\xe2\x96\x81<MID>", "<|code_middle|>", "<|middle|>" } },
+        "<\357\275\234fim\342\226\201end\357\275\234>", "<MID>", "\xe2\x96\x81<MID>",
+        "<|code_middle|>", "<|middle|>" } },
     { "fim_pad", 1, { "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]" } },
     { "fim_rep",
       1,

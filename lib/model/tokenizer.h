@@ -2,7 +2,18 @@
  * Text to tokens and back, as llama.cpp does it, from GGUF metadata (tokenizer.ggml.*)
  * or a tokenizer.json: byte-level BPE (GGUF's "gpt2" model: pre-tokenizer patterns by
  * tokenizer.ggml.pre, or the regular expressions of tokenizer.json) and SentencePiece
- * BPE with scores and byte fallback (GGUF's "llama" model).
+ * BPE with scores and byte fallback (GGUF's "llama" model; as merges with byte fallback
+ * in a tokenizer.json, or GGUF's "gemma4").
+ *
+ * From a GGUF the ids are llama.cpp's, from a tokenizer.json those of the package
+ * `tokenizers`, which differ in corners: which of two overlapping added tokens is
+ * found, what becomes of unknown characters. But text is never brought into Unicode's
+ * normal form C, for which some tokenizer.json files ask: llama.cpp does not do it
+ * either, and nearly all text is in it. Other normalizers of that kind (NFKC, Lowercase
+ * ...) are errors, as are models other than BPE. Which characters are letters, numbers
+ * and so on is for the installed PCRE2 to say: what Unicode assigned lately (CJK
+ * extensions H and I, emoji of 2022 where a pattern asks for symbols) may be cut in
+ * other places.
  */
 #ifndef MPQ_MODEL_TOKENIZER_H
 #define MPQ_MODEL_TOKENIZER_H
@@ -26,7 +37,9 @@ enum {
     /* Text such as "<|im_start|>" becomes the control token of that name. User-defined
      * added tokens are found with and without this flag. */
     MPQ_TOKENS_PARSE_SPECIAL = 1,
-    /* Puts BOS before (and EOS after) the text where the model asks for it. */
+    /* Puts BOS before (and EOS after) the text where the model asks for it: by
+     * tokenizer.ggml.add_bos_token and _eos_token or llama.cpp's defaults, or by the
+     * template (post_processor) of a tokenizer.json. */
     MPQ_TOKENS_ADD_SPECIAL = 2,
 };
 

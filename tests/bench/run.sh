@@ -71,3 +71,13 @@ if part eval "mpq-eval beside llama-perplexity: figures, speed; memory"; then
         "$python" tests/bench/eval.py "${peer:--}" "$smollm2" ${EVAL_MODELS:-} --bin bin \
         --text "$text" ${TASK:+"--task=$TASK"}
 fi
+if part tokens "mpq-eval --tokens beside llama-tokenize: ids, speed"; then
+    if [ -n "$peer" ]; then
+        # TOKEN_TEXT: a folder of texts; TASKS: one of questions (JSONL)
+        # shellcheck disable=SC2086 # a list of files
+        "$python" tests/bench/tokens.py "$peer" "$tiny" "$smollm2" ${EVAL_MODELS:-} \
+            --bin bin --text "${TOKEN_TEXT:-$text}" ${TASKS:+"--tasks=$TASKS"}
+    else
+        echo "skipped: needs PEER=DIR, a folder with llama.cpp's programs in bin/"
+    fi
+fi
