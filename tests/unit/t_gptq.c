@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS = 70, COLS = 512, TOKENS = 900 };
+enum { ROWS = 70, COLS = 512 };
 static float w[ROWS][COLS];
 static double h[COLS][COLS];
 
@@ -28,25 +28,24 @@ next(void)
     return (float)(state >> 8) / 8388608.0f - 1.0f;
 }
 
-/* Inputs that are alike from column to column and of very different sizes. */
+/* The Hessian of inputs that are alike from column to column and of very different
+ * sizes: correlations 0.9^|i - j| and a little of each column's own. */
 static void
 make(void)
 {
-    static float x[COLS];
+    static double near[COLS];
 
-    memset(h, 0, sizeof h);
     for (int r = 0; r < ROWS; r++)
         for (int c = 0; c < COLS; c++)
             w[r][c] = 0.05f * (next() + next() + next());
-    for (int t = 0; t < TOKENS; t++) {
-        float drift = 0;
-        for (int c = 0; c < COLS; c++) {
-            drift = 0.9f * drift + next();
-            x[c] = (drift + 0.5f * next()) * (c % 37 == 5 ? 8.0f : 1.0f);
+    for (int k = 0; k < COLS; k++)
+        near[k] = k ? 0.9 * near[k - 1] : 1;
+    for (int i = 0; i < COLS; i++) {
+        const double a = i % 37 == 5 ? 8 : 1;
+        for (int j = 0; j < COLS; j++) {
+            const double b = j % 37 == 5 ? 8 : 1;
+            h[i][j] = 900 * a * b * (near[abs(i - j)] + (i == j ? 0.05 : 0));
         }
-        for (int i = 0; i < COLS; i++)
-            for (int j = 0; j < COLS; j++)
-                h[i][j] += (double)x[i] * (double)x[j];
     }
 }
 
