@@ -3,12 +3,19 @@
 #include "base/buf.h"
 #include "base/par.h"
 #include "base/simd.h"
+#include "model/forward_own.h"
 #include "num/linalg.h"
+#include "num/vmath.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 64 }; /* of the diagonal, for a thread at a time */
+enum {
+    COLUMNS = 64, /* of the diagonal, for a thread at a time */
+    ROWS = 64,    /* of tokens, the same */
+    LANES = 16,
+    OUTPUT_ROWS = 2048 /* of the last states, normed and counted together */
+};
 
 struct mpq_activity {
     struct mpq_forward *f;
@@ -19,6 +26,7 @@ struct mpq_activity {
     float **scratch; /* [n_threads] a tile of a Gram matrix */
     double *row;     /* sums of squares of the rows of a tap */
     size_t row_room;
+    const struct mpq_weight *unembed;
 };
 
 int
@@ -110,18 +118,33 @@ add_diagonal(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
+/* Sum of squares, in lanes that the compiler makes vectors of. */
+MPQ_CLONES static double
+squares(const float *x, size_t n)
+{
+    double lane[LANES] = { 0 }, sum = 0;
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        for (size_t k = 0; k < LANES; k++)
+            lane[k] += (double)x[i + k] * (double)x[i + k];
+    for (; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    for (size_t k = 0; k < LANES; k++)
+        sum += lane[k];
+    return sum;
+}
+
 /* Of every sequence's rows, so that sums do not depend on how a text is grouped. */
 static int
-square_row(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+square_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 {
     const struct job *j = ctx;
-    const float *x = j->tap->x + item * j->tap->stride;
-    double sum = 0;
+    const size_t from = item * ROWS;
 
     (void)thread, (void)err;
-    for (size_t c = 0; c < j->tap->cols; c++)
-        sum += (double)x[c] * (double)x[c];
-    j->a->row[item] = sum;
+    for (size_t r = from; r < from + ROWS && r < j->tap->n; r++)
+        j->a->row[r] = squares(j->tap->x + r * j->tap->stride, j->tap->cols);
     return 0;
 }
 
@@ -155,7 +178,7 @@ add_trace(struct job *j, struct mpq_err *err)
             return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu tokens", tap->n);
         a->row_room = tap->n;
     }
-    if (mpq_par_for(a->n_threads, tap->n, square_row, j, err) < 0)
+    if (mpq_par_for(a->n_threads, (tap->n + ROWS - 1) / ROWS, square_rows, j, err) < 0)
         return -1;
     for (size_t r = 0; r < tap->n; r++) {
         while (a->q->start[s + 1] <= tap->token + r)
@@ -211,24 +234,34 @@ count(void *ctx, const struct mpq_tap *tap, struct mpq_err *err)
     return add_trace(&j, err);
 }
 
+/* Before the first tap of an input. */
+static void
+forget(const struct mpq_activity *a, struct mpq_input *in)
+{
+    in->n_tokens = 0;
+    for (size_t s = 0; s < a->q->n; s++)
+        in->trace[s] = 0;
+}
+
+/* After the last one. */
+static void
+finish(struct mpq_input *in)
+{
+    for (size_t c = 0; in->gram && c < in->cols; c++)
+        in->diagonal[c] = in->gram[c * in->cols + c];
+}
+
 int
 mpq_activity_layer(struct mpq_activity *a, size_t layer, struct mpq_states *x,
                    struct mpq_err *err)
 {
-    for (int i = 0; i < MPQ_TAP_INPUTS; i++) {
-        struct mpq_input *in = &a->input[i];
-        in->n_tokens = 0;
-        for (size_t s = 0; s < a->q->n; s++)
-            in->trace[s] = 0;
-    }
+    for (int i = 0; i < MPQ_TAP_INPUTS; i++)
+        forget(a, &a->input[i]);
     mpq_forward_tap(a->f, count, a);
     const int rc = mpq_forward_layer(a->f, layer, a->q, x, err);
     mpq_forward_tap(a->f, NULL, NULL);
-    for (int i = 0; rc == 0 && i < MPQ_TAP_INPUTS; i++) {
-        struct mpq_input *in = &a->input[i];
-        for (size_t c = 0; in->gram && c < in->cols; c++)
-            in->diagonal[c] = in->gram[c * in->cols + c];
-    }
+    for (int i = 0; rc == 0 && i < MPQ_TAP_INPUTS; i++)
+        finish(&a->input[i]);
     return rc;
 }
 
@@ -236,4 +269,62 @@ const struct mpq_input *
 mpq_activity_inputs(const struct mpq_activity *a)
 {
     return a->input;
+}
+
+/* Last states to be normed. */
+struct norming {
+    const struct mpq_forward *f;
+    const float *x;
+    float *normed; /* both [n][n_embd] */
+    size_t n;
+};
+
+static int
+norm_some(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct norming *k = ctx;
+    const size_t d = k->f->net.n_embd, from = item * ROWS;
+
+    (void)thread, (void)err;
+    for (size_t r = from; r < from + ROWS && r < k->n; r++)
+        mpq_vrms_norm(k->normed + r * d, k->x + r * d, k->f->final_norm, d,
+                      k->f->net.norm_eps);
+    return 0;
+}
+
+int
+mpq_activity_output(struct mpq_activity *a, const struct mpq_states *x,
+                    const struct mpq_input **in, struct mpq_err *err)
+{
+    const size_t d = x->width, n = a->q->start[a->q->n];
+    float *normed = mpq_array(n < OUTPUT_ROWS ? n : OUTPUT_ROWS, d * sizeof *normed);
+    int rc = -1;
+
+    a->unembed = mpq_fwd_unembed(a->f);
+    if (!normed) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for rows of %zu", d);
+        goto out;
+    }
+    forget(a, &a->input[0]);
+    for (size_t at = 0; at < n; at += OUTPUT_ROWS) {
+        const size_t here = n - at < OUTPUT_ROWS ? n - at : OUTPUT_ROWS;
+        struct norming k = { a->f, x->x + at * d, normed, here };
+        const struct mpq_tap tap = { .weights = &a->unembed,
+                                     .n_weights = 1,
+                                     .token = at,
+                                     .n = here,
+                                     .cols = d,
+                                     .stride = d,
+                                     .x = normed };
+        if (mpq_par_for(a->n_threads, (here + ROWS - 1) / ROWS, norm_some, &k, err) <
+                0 ||
+            count(a, &tap, err) < 0)
+            goto out;
+    }
+    finish(&a->input[0]);
+    *in = &a->input[0];
+    rc = 0;
+out:
+    free(normed);
+    return rc;
 }

@@ -39,5 +39,11 @@ MPQ_MUST_CHECK int mpq_activity_layer(struct mpq_activity *a, size_t layer,
                                       struct mpq_states *x, struct mpq_err *err);
 /* The four inputs of the last layer, borrowed until the next. */
 const struct mpq_input *mpq_activity_inputs(const struct mpq_activity *a);
+/* What the unembedding is given: the states X that have passed all layers, normed. Into
+ * *in, borrowed until the next layer; its one weight is output, or token_embd where the
+ * model is tied. */
+MPQ_MUST_CHECK int
+mpq_activity_output(struct mpq_activity *a, const struct mpq_states *x,
+                    const struct mpq_input **in, struct mpq_err *err);
 
 #endif
