@@ -15,8 +15,8 @@ static int method, variant, by, bits;
 static const char *type_list;
 
 static const struct cli_opt opts[] = {
-    { 'm', "method", CLI_CHOICE, &method, 0, 0, "nsds|nv|se|mse|zd|ewq|kurtboost",
-      "how to score" },
+    { 'm', "method", CLI_CHOICE, &method, 0, 0,
+      "nsds|nv|se|mse|zd|ewq|kurtboost|lim|lsaq", "how to score" },
     { 0, "variant", CLI_CHOICE, &variant, 0, 0, "paper|official",
       "nsds nv se: the paper, or its authors' code" },
     { 0, "bits", CLI_CHOICE, &bits, 0, 0, "2|3|4|8", "mse: width of the rounding" },

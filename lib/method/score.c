@@ -170,6 +170,68 @@ same_kind(const struct mpq_score *a, const struct mpq_score *b, int by_tensor)
     return x && y && strcmp(x, y) == 0;
 }
 
+/* LIM and LSAQ: a figure of the whole layer, which its weights share. */
+static int
+span_rows(struct mpq_scores *out, const struct mpq_statset *s,
+          const struct mpq_stat_span *span, enum mpq_stat stat, int by_tensor,
+          struct mpq_err *err)
+{
+    const struct mpq_stat_unit *layer = NULL;
+    struct mpq_score *r = NULL;
+    double params = 0;
+
+    for (size_t i = span->first; i < span->end; i++) {
+        const struct mpq_stat_unit *u = &s->units[i];
+        if (u->has >> stat & 1)
+            layer = u;
+        if (mpq_stat_is_tensor(u))
+            params += u->stat[MPQ_STAT_N];
+    }
+    if (!layer)
+        return mpq_fail(err, MPQ_EDATA, "%s: blk.%d: no stat %s",
+                        mpq_tsv_name(s->units[span->first].table), span->layer,
+                        mpq_stat_names[stat]);
+    if (params == 0)
+        return mpq_stat_need(&s->units[span->first], MPQ_STAT_N, err);
+    const double value = layer->stat[stat];
+    if (!(value >= 0))
+        return mpq_fail(err, MPQ_EDATA, "%s: %s: stat %s is %g, below 0",
+                        mpq_tsv_name(layer->table), layer->name, mpq_stat_names[stat],
+                        value);
+    for (size_t i = span->first; by_tensor && i < span->end; i++) {
+        const struct mpq_stat_unit *u = &s->units[i];
+        if (!mpq_stat_is_tensor(u))
+            continue;
+        if (!(r = mpq_score_add(out, u->name, u->layer, u->stat[MPQ_STAT_N], err)))
+            return -1;
+        r->score = r->detail[0] = value;
+    }
+    if (by_tensor)
+        return 0;
+    if (!(r = mpq_score_add(out, NULL, span->layer, params, err)))
+        return -1;
+    r->score = r->detail[0] = value;
+    return 0;
+}
+
+static int
+score_reach(struct mpq_scores *out, const struct mpq_statset *s,
+            const struct mpq_score_how *how, struct mpq_err *err)
+{
+    static const char *const names[] = { "lim", "lsaq" };
+    const int lsaq = how->method == MPQ_SCORE_LSAQ;
+    struct mpq_stat_span *spans = mpq_stat_spans(s);
+    int rc = spans ? 0 : out_of_memory(err);
+
+    out->columns = &names[lsaq];
+    out->n_details = 1;
+    for (size_t i = 0; rc == 0 && i < s->n_layers; i++)
+        rc = span_rows(out, s, &spans[i], lsaq ? MPQ_STAT_LSAQ : MPQ_STAT_LIM,
+                       how->by_tensor, err);
+    free(spans);
+    return rc;
+}
+
 /* KurtBoost along the depth, for each kind of tensor by itself; details raw, kurt. */
 static int
 boost(struct mpq_scores *out, int by_tensor, struct mpq_err *err)
@@ -244,8 +306,11 @@ mpq_score_run(struct mpq_scores *out, const struct mpq_statset *s,
     out->rows = mpq_array(s->n, sizeof *out->rows);
     if (!out->rows)
         return out_of_memory(err);
-    rc = how->method <= MPQ_SCORE_SE ? mpq_score_nsds(out, s, how, err)
-                                     : score_baseline(out, s, how, err);
+    if (how->method <= MPQ_SCORE_SE)
+        rc = mpq_score_nsds(out, s, how, err);
+    else
+        rc = how->method >= MPQ_SCORE_LIM ? score_reach(out, s, how, err)
+                                          : score_baseline(out, s, how, err);
     if (rc < 0)
         mpq_scores_free(out);
     return rc;

@@ -12,6 +12,8 @@ enum mpq_score_method {
     MPQ_SCORE_ZD,
     MPQ_SCORE_EWQ,
     MPQ_SCORE_KURTBOOST,
+    MPQ_SCORE_LIM,
+    MPQ_SCORE_LSAQ,
 };
 
 struct mpq_score_how {
@@ -42,7 +44,8 @@ struct mpq_scores {
  * over all weights, zd and kurtboost by the mean over the tensors, nsds, nv and se from
  * the components. By tensor, nsds, nv and se give a tensor what its component comes to
  * (q and k: QK, v and o: OV; a fused tensor the mean of its parts'); the others are
- * taken of the tensor alone and serve the embedding and the output, too. A stat that is
+ * taken of the tensor alone and serve the embedding and the output, too; but lim and
+ * lsaq are a layer's, and by tensor each of its linear weights has them. A stat that is
  * missing is an error that names it. On success *out is the caller's to free.
  */
 MPQ_MUST_CHECK int mpq_score_run(struct mpq_scores *out, const struct mpq_statset *s,

@@ -9,8 +9,8 @@
 #include <string.h>
 
 const char *const mpq_stat_names[MPQ_N_STATS] = {
-    "n",    "kurt", "zshare", "entropy", "mse2",        "mse3",
-    "mse4", "mse8", "nv",     "se",      "se_official",
+    "n",    "kurt", "zshare", "entropy",     "mse2", "mse3", "mse4",
+    "mse8", "nv",   "se",     "se_official", "lim",  "lsaq",
 };
 
 /* A row of a table, to be sorted by unit. */
@@ -111,6 +111,7 @@ enter(struct mpq_stat_unit *u, const struct row *r, struct mpq_err *err)
 {
     struct columns c;
     size_t s = 0;
+    double value;
 
     if (find_columns(r->table, &c, err) < 0)
         return -1;
@@ -121,13 +122,14 @@ enter(struct mpq_stat_unit *u, const struct row *r, struct mpq_err *err)
         s++;
     if (s == MPQ_N_STATS)
         return 0;
-    if (u->has >> s & 1)
+    if (mpq_tsv_double(r->table, r->row, c.value, &value, err) < 0)
+        return -1;
+    if (u->has >> s & 1 && (s != MPQ_STAT_N || u->stat[s] != value))
         return mpq_fail(err, MPQ_EDATA, "%s: line %zu: %s: stat %s for the second time",
                         mpq_tsv_name(r->table), mpq_tsv_line(r->table, r->row), r->unit,
                         stat);
     u->has |= 1U << s;
-    if (mpq_tsv_double(r->table, r->row, c.value, &u->stat[s], err) < 0)
-        return -1;
+    u->stat[s] = value;
     if (s == MPQ_STAT_N && !(u->stat[s] >= 1 && u->stat[s] < 1e18))
         return bad_row(r, "stat n is no number of weights", err);
     return 0;

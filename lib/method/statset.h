@@ -18,6 +18,8 @@ enum mpq_stat {
     MPQ_STAT_NV,
     MPQ_STAT_SE,
     MPQ_STAT_SE_OFFICIAL,
+    MPQ_STAT_LIM, /* of a layer, blk.3 */
+    MPQ_STAT_LSAQ,
     MPQ_N_STATS,
 };
 extern const char *const mpq_stat_names[MPQ_N_STATS];
@@ -39,9 +41,10 @@ struct mpq_statset {
 };
 
 /* Collects the rows of TABLES[n_tables], which must outlive *out; other stats are
- * passed over. -1 when a unit has a stat twice, two layers, or a wrong number. Where a
- * table carries the model's shape, every matrix of the blocks must be there. On success
- * *out is the caller's to free. */
+ * passed over. -1 when a unit has a stat twice (but n, which tables of weights and of
+ * activations both have), two layers, or a wrong number. Where a table carries the
+ * model's shape, every matrix of the blocks must be there. On success *out is the
+ * caller's to free. */
 MPQ_MUST_CHECK int
 mpq_statset_new(struct mpq_statset *out, struct mpq_tsv *const *tables, size_t n_tables,
                 struct mpq_err *err);

@@ -202,6 +202,37 @@ START_TEST(a_model_without_gates_has_four_components)
 }
 END_TEST
 
+START_TEST(a_layers_figure_is_that_of_its_weights)
+{
+    /* n comes with the weights' table and with the activations' */
+    static const char text[] = HEAD "0\tblk.0.attn_q\tn\t10\n"
+                                    "0\tblk.0.attn_q\tkurt\t1\n"
+                                    "0\tblk.0.ffn_up\tn\t30\n"
+                                    ".\ttoken_embd\tn\t7\n"
+                                    "0\tblk.0.attn_q\tn\t10\n"
+                                    "0\tblk.0\tlim\t0.25\n"
+                                    "0\tblk.0\tlsaq\t0.5\n";
+    struct mpq_score_how how = { .method = MPQ_SCORE_LIM };
+    struct from_text f;
+
+    ck_assert_msg(score_text(&f, text, &how) == 0, "%s", f.err.text);
+    ck_assert_uint_eq(f.scores.n, 1);
+    ck_assert_str_eq(f.scores.rows[0].unit, "blk.0");
+    ck_assert_double_eq(f.scores.rows[0].params, 40);
+    ck_assert_double_eq(f.scores.rows[0].score, 0.25);
+    ck_assert_str_eq(f.scores.columns[0], "lim");
+    free_text(&f);
+    how = (struct mpq_score_how){ .method = MPQ_SCORE_LSAQ, .by_tensor = 1 };
+    ck_assert_msg(score_text(&f, text, &how) == 0, "%s", f.err.text);
+    ck_assert_uint_eq(f.scores.n, 2);
+    ck_assert_str_eq(f.scores.rows[1].unit, "blk.0.ffn_up");
+    ck_assert_double_eq(f.scores.rows[1].params, 30);
+    ck_assert_double_eq(f.scores.rows[1].score, 0.5);
+    ck_assert_str_eq(f.scores.columns[0], "lsaq");
+    free_text(&f);
+}
+END_TEST
+
 static const struct {
     const char *text, *says;
     enum mpq_score_method method;
@@ -210,8 +241,14 @@ static const struct {
     { HEAD ".\ttoken_embd\tn\t4\n", "no stats of any layer", MPQ_SCORE_MSE },
     { HEAD "0\tblk.0.ffn_up\tn\t4\n", "blk.0.ffn_up: no stat mse2", MPQ_SCORE_MSE },
     { HEAD "0\tblk.0.ffn_up\tmse2\t4\n", "blk.0.ffn_up: no stat n", MPQ_SCORE_MSE },
-    { HEAD "0\tblk.0.ffn_up\tn\t4\n0\tblk.0.ffn_up\tn\t4\n",
+    { HEAD "0\tblk.0.ffn_up\tn\t4\n0\tblk.0.ffn_up\tn\t5\n",
       "line 3: blk.0.ffn_up: stat n for the second time", MPQ_SCORE_MSE },
+    { HEAD "0\tblk.0.ffn_up\tkurt\t4\n0\tblk.0.ffn_up\tkurt\t4\n",
+      "line 3: blk.0.ffn_up: stat kurt for the second time", MPQ_SCORE_MSE },
+    { HEAD "0\tblk.0.ffn_up\tn\t4\n", "t: blk.0: no stat lim", MPQ_SCORE_LIM },
+    { HEAD "0\tblk.0\tlim\t4\n", "blk.0: no stat n", MPQ_SCORE_LIM },
+    { HEAD "0\tblk.0.ffn_up\tn\t4\n0\tblk.0\tlsaq\t-1\n",
+      "blk.0: stat lsaq is -1, below 0", MPQ_SCORE_LSAQ },
     { HEAD "0\tblk.0.ffn_up\tn\t4\n1\tblk.0.ffn_up\tmse2\t4\n", "another layer",
       MPQ_SCORE_MSE },
     { HEAD "x\tblk.0.ffn_up\tn\t4\n", "its layer is no number", MPQ_SCORE_MSE },
@@ -259,6 +296,7 @@ mpq_suite(void)
     tcase_add_test(tc, zd_is_the_plain_mean_over_tensors);
     tcase_add_test(tc, kurtboost_by_tensor_compares_tensors_of_one_kind);
     tcase_add_test(tc, a_model_without_gates_has_four_components);
+    tcase_add_test(tc, a_layers_figure_is_that_of_its_weights);
     tcase_add_loop_test(tc, what_is_missing_or_wrong_is_named, 0,
                         sizeof bad / sizeof *bad);
     suite_add_tcase(s, tc);
