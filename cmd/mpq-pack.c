@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *plan_path, *check_path, *imatrix_path, *config_dir;
+static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
 static int method, effort = MPQ_EFFORT_DEFAULT, format, dry_run;
 
 static const struct cli_opt opts[] = {
@@ -26,6 +26,8 @@ static const struct cli_opt opts[] = {
       "what to write" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
       "where config.json and tokenizer.json lie" },
+    { 0, "pre", CLI_STR, &pre, 0, 0, "NAME",
+      "llama.cpp's pre-tokenizer, where it is not known" },
     { 0, "dry-run", CLI_FLAG, &dry_run, 0, 0, NULL,
       "print the exact size instead of packing" },
     { 0, "check", CLI_STR, &check_path, 0, 0, "PLAN",
@@ -76,24 +78,39 @@ open_job(struct job *j, const char *model, const char *plan, struct mpq_err *err
     if (n_stdin > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
     if (mpq_source_open(&j->source, model, config_dir, err) < 0 ||
+        (pre && mpq_source_name_pre(j->source, pre, err) < 0) ||
         mpq_layout_from_source(&j->layout, j->source, err) < 0 ||
         mpq_plan_read(&j->plan, plan, &j->layout, err) < 0)
         return -1;
     if (j->plan.n_unnamed)
         cli_note("%s: %zu tensors that no pattern names stay as they are", plan,
                  j->plan.n_unnamed);
-    size_t n = mpq_source_count(j->source), next = 0;
+    size_t n = mpq_source_count(j->source);
     j->types = mpq_array(n, sizeof *j->types);
     if (!j->types)
         return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", model);
-    for (size_t i = 0; i < n; i++) { /* the layout has the matrices in this order */
+    for (size_t i = 0; i < n; i++) {
         const struct mpq_weight *w = mpq_source_weight(j->source, i);
-        j->types[i] = w->is_matrix ? j->plan.types[next++] : w->tensor.type;
+        const struct mpq_matrix *m = mpq_layout_find(&j->layout, w->name);
+        j->types[i] = m ? j->plan.types[m - j->layout.matrices] : w->tensor.type;
     }
     return 0;
 }
 
-/* auto: GGUF stays GGUF unless a type is native; anything else becomes native. */
+/* Says why a model that llama.cpp knows does not become what it loads. */
+static void
+note_native(const struct job *j)
+{
+    struct mpq_convert c = { 0 };
+    struct mpq_err why = { 0 };
+
+    if (mpq_convert_knows(j->source) && mpq_convert_open(&c, j->source, &why) < 0)
+        cli_note("%s (the native container is written instead of a GGUF)", why.text);
+    mpq_convert_free(&c);
+}
+
+/* auto: a GGUF stays one, a model that can be one becomes one unless a type is native;
+ * anything else becomes native. */
 static enum mpq_packform
 choose_form(const struct job *j)
 {
@@ -103,6 +120,11 @@ choose_form(const struct job *j)
         return MPQ_PACK_FAKE;
     if (format == FORMAT_AUTO && mpq_source_gguf(j->source))
         return MPQ_PACK_GGUF;
+    if (format == FORMAT_AUTO &&
+        mpq_layout_container(&j->layout, j->plan.types) == MPQ_CONTAINER_GGUF)
+        return MPQ_PACK_GGUF;
+    if (format == FORMAT_AUTO && j->layout.container == MPQ_CONTAINER_NATIVE)
+        note_native(j);
     return MPQ_PACK_NATIVE;
 }
 
@@ -272,6 +294,8 @@ pack(struct job *j, const char *model, struct mpq_err *err)
     mpq_buf_free(&provenance);
     if (rc < 0)
         return -1;
+    if (j->file.convert.note[0])
+        cli_note("%s: %s", mpq_source_name(j->source), j->file.convert.note);
     if (imatrix_path && weigh(j, err) < 0)
         return -1;
     return dry_run ? print_size(j, err) : write_file(j, err);

@@ -11,7 +11,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const text_files[MPQ_N_TEXTS] = { "config.json", "tokenizer.json" };
+static const char *const text_files[MPQ_N_TEXTS] = {
+    "config.json",           "tokenizer.json",
+    "tokenizer_config.json", "generation_config.json",
+    "chat_template.jinja",
+};
+
+const char *
+mpq_source_text_file(size_t i)
+{
+    return i < MPQ_N_TEXTS ? text_files[i] : NULL;
+}
 
 char *
 mpq_source_path(const char *dir, const char *file)

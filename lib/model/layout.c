@@ -50,7 +50,11 @@ measure_source(struct mpq_layout *l, const struct mpq_source *s, struct mpq_err 
     if (mpq_packfile_native_head_bytes(s, &l->st_header_bytes, err) < 0 ||
         rest_bytes(s, 1, &l->st_rest_bytes, err) < 0)
         return -1;
-    if (!g) {
+    struct mpq_err why = { 0 }; /* a model that can be no GGUF is none, that is all */
+    if (mpq_packfile_gguf_head_bytes(s, &l->header_bytes, &l->rest_bytes,
+                                     g ? err : &why) < 0) {
+        if (g)
+            return -1;
         l->container = MPQ_CONTAINER_NATIVE;
         l->header_bytes = l->st_header_bytes;
         l->alignment = 1;
@@ -58,10 +62,15 @@ measure_source(struct mpq_layout *l, const struct mpq_source *s, struct mpq_err 
         return 0;
     }
     l->container = MPQ_CONTAINER_GGUF;
-    l->alignment = mpq_gguf_alignment(g);
-    if (mpq_packfile_gguf_head_bytes(s, &l->header_bytes, err) < 0)
-        return -1;
-    return rest_bytes(s, l->alignment, &l->rest_bytes, err);
+    l->alignment = g ? mpq_gguf_alignment(g) : MPQ_CONVERT_ALIGNMENT;
+    return 0;
+}
+
+/* A matrix that a converted model does not have: it keeps its type elsewhere. */
+static int
+is_left_out(const struct mpq_source *s, const struct mpq_weight *w)
+{
+    return !mpq_source_gguf(s) && !mpq_source_keys(s) && mpq_convert_drops(w);
 }
 
 int
@@ -76,10 +85,21 @@ mpq_layout_from_source(struct mpq_layout *out, const struct mpq_source *s,
     *out = (struct mpq_layout){ 0 };
     snprintf(l.arch, sizeof l.arch, "%s", hp->arch);
     snprintf(l.name, sizeof l.name, "%s", hp->name);
+    if (mpq_source_id(s, l.id, err) < 0 || measure_source(&l, s, err) < 0)
+        goto out;
     for (size_t i = 0; i < mpq_source_count(s); i++) {
         const struct mpq_weight *w = mpq_source_weight(s, i);
         if (!w->is_matrix)
             continue;
+        if (l.container == MPQ_CONTAINER_GGUF && is_left_out(s, w)) {
+            if (mpq_add_u64(l.st_rest_bytes, w->tensor.size_bytes, &l.st_rest_bytes) <
+                0) {
+                mpq_fail(err, MPQ_EDATA, "%s: tensors of more than 2^64 bytes",
+                         mpq_source_name(s));
+                goto out;
+            }
+            continue;
+        }
         char *name = mpq_pool_strdup(&l.names, w->name);
         if (!name || mpq_grow(&l.matrices, &cap, l.n + 1, sizeof *l.matrices) < 0) {
             mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
@@ -93,8 +113,7 @@ mpq_layout_from_source(struct mpq_layout *out, const struct mpq_source *s,
                                                  .role = w->role,
                                                  .is_linear = w->is_linear };
     }
-    if (mpq_layout_index(&l, mpq_source_name(s), err) < 0 ||
-        mpq_source_id(s, l.id, err) < 0 || measure_source(&l, s, err) < 0)
+    if (mpq_layout_index(&l, mpq_source_name(s), err) < 0)
         goto out;
     *out = l;
     l = (struct mpq_layout){ 0 };

@@ -12,7 +12,9 @@
  * to ALIGNMENT. So the file has HEADER_BYTES + rest + the sum of the padded matrices.
  * The same for the native safetensors container: st_header + st_rest + the matrices,
  * never padded. Neither header depends on the types chosen. A model that is safetensors
- * has container=safetensors: both groups of figures are then the native container's.
+ * and can be no GGUF (convert.h) has container=safetensors: both groups of figures are
+ * then the native container's. Matrices that a conversion leaves out are not listed;
+ * the native container keeps them as they are.
  */
 #ifndef MPQ_MODEL_LAYOUT_H
 #define MPQ_MODEL_LAYOUT_H

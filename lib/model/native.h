@@ -7,7 +7,7 @@
  *                    packed matrix NAME, the row length last. (Fake: the type that the
  *                    matrix was rounded to.)
  *   mpq.provenance   tool, options, model
- *   config.json, tokenizer.json    of a model that had them, or
+ *   config.json, tokenizer.json and the like, of a model that had them, or
  *   KEY              every GGUF key of a model that was a GGUF, as fmt/kvtext.h writes
  * it
  *

@@ -65,7 +65,7 @@ tile_rows(const struct mpq_weight *w)
 static int
 is_direct(const struct mpq_piece *p)
 {
-    return mpq_piece_is_copy(p) && !p->weight->scales;
+    return mpq_piece_is_copy(p) && !p->weight->scales && !p->head;
 }
 
 /* Cuts the next pieces into the tiles of B. */
@@ -112,6 +112,51 @@ importance_of(const struct packer *p, const struct mpq_piece *piece, uint64_t ro
     return i->values + row / rows * piece->weight->cols;
 }
 
+/* Where the file's row ROW is in the source. */
+static uint64_t
+source_row(const struct mpq_piece *piece, uint64_t row)
+{
+    return piece->head && piece->weight->is_matrix ? mpq_convert_row(row, piece->head)
+                                                   : row;
+}
+
+/* What a conversion does to the values of a row, beside moving it. */
+static void
+convert_values(const struct mpq_piece *piece, float *x, size_t cols)
+{
+    float before[MPQ_CONVERT_HEAD_MAX];
+    const size_t n = (size_t)piece->head;
+
+    for (size_t i = 0; piece->plus != 0 && i < cols; i++)
+        x[i] += piece->plus;
+    if (!n || piece->weight->is_matrix)
+        return;
+    for (size_t at = 0; at + n <= cols; at += n) { /* a bias of such rows */
+        memcpy(before, x + at, n * sizeof *before);
+        for (size_t i = 0; i < n; i++)
+            x[at + i] = before[mpq_convert_row(i, n)];
+    }
+}
+
+/* The tile's rows, decoded and converted, into X. */
+static int
+read_tile(const struct packer *p, const struct tile *t, float *x, struct mpq_err *err)
+{
+    const struct mpq_piece *piece = t->piece;
+    const struct mpq_weight *w = piece->weight;
+    const size_t cols = (size_t)w->cols;
+
+    if (!piece->head && piece->plus == 0)
+        return mpq_source_read_rows(p->source, w, t->row, t->n_rows, x, err);
+    for (uint64_t r = 0; r < t->n_rows; r++, x += cols) {
+        const uint64_t from = source_row(piece, t->row + r);
+        if (mpq_source_read_rows(p->source, w, from, 1, x, err) < 0)
+            return -1;
+        convert_values(piece, x, cols);
+    }
+    return 0;
+}
+
 static int
 encode_tile(struct packer *p, const struct tile *t, unsigned thread,
             struct mpq_err *err)
@@ -128,10 +173,11 @@ encode_tile(struct packer *p, const struct tile *t, unsigned thread,
 
     if (mpq_piece_is_copy(piece)) { /* of a native matrix whose parts lie apart */
         for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes)
-            memcpy(dst, mpq_weight_row(w, t->row + r, packed), (size_t)bytes);
+            memcpy(dst, mpq_weight_row(w, source_row(piece, t->row + r), packed),
+                   (size_t)bytes);
         return 0;
     }
-    if (mpq_source_read_rows(p->source, w, t->row, t->n_rows, x, err) < 0)
+    if (read_tile(p, t, x, err) < 0)
         return -1;
     for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes, x += cols) {
         const float *importance = importance_of(p, piece, t->row + r);
@@ -177,7 +223,8 @@ end_piece(struct packer *p, const struct mpq_piece *piece, struct mpq_err *err)
         return -1;
     p->scales.len = 0;
     p->zeros.len = 0;
-    mpq_source_drop(p->source, piece->weight);
+    if (piece->index != SIZE_MAX) /* that is our own memory */
+        mpq_source_drop(p->source, piece->weight);
     return 0;
 }
 
@@ -187,7 +234,7 @@ drop_rows(const struct packer *p, const struct mpq_piece *piece, uint64_t rows)
 {
     struct mpq_weight part = *piece->weight;
 
-    if (part.scales)
+    if (part.scales || piece->head || piece->index == SIZE_MAX)
         return;
     part.tensor.size_bytes = rows * row_bytes(part.tensor.type, &part);
     mpq_source_drop(p->source, &part);

@@ -25,9 +25,9 @@ compare(const struct mpq_piece *p, const struct mpq_tensor *t,
     struct mpq_type got = rounded ? *rounded : t->type;
     struct mpq_type want = rounded ? p->type : p->stored;
 
-    if (strcmp(t->name, p->weight->file_name) != 0)
+    if (strcmp(t->name, p->name) != 0)
         return mpq_fail(err, MPQ_EDATA, "%s: read back: tensor %s instead of %s", name,
-                        t->name, p->weight->file_name);
+                        t->name, p->name);
     if (!mpq_type_eq(got, want) || !mpq_type_eq(t->type, p->stored))
         return mpq_fail(
             err, MPQ_EDATA, "%s: read back: tensor %s: type %s instead of %s", name,

@@ -11,7 +11,9 @@ int
 mpq_piece_is_copy(const struct mpq_piece *p)
 {
     const struct mpq_type now = p->weight->tensor.type;
-    return mpq_type_eq(p->type, now) && mpq_type_eq(p->stored, now);
+
+    return mpq_type_eq(p->type, now) && mpq_type_eq(p->stored, now) && p->plus == 0 &&
+           !(p->head && !p->weight->is_matrix);
 }
 
 void
@@ -77,7 +79,7 @@ mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
     for (size_t i = 0; i < n; i++)
         if (check_type(s, form, mpq_source_weight(s, i), types[i], err) < 0)
             goto out;
-    out->pieces = mpq_array(n, sizeof *out->pieces);
+    out->pieces = mpq_array(n + 1, sizeof *out->pieces); /* a conversion adds one */
     if (!out->pieces) {
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
         goto out;
@@ -146,5 +148,6 @@ mpq_packfile_free(struct mpq_packfile *f)
 {
     mpq_buf_free(&f->head);
     free(f->pieces);
+    mpq_convert_free(&f->convert);
     *f = (struct mpq_packfile){ 0 };
 }

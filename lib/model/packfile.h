@@ -2,7 +2,8 @@
  * What mpq-pack is going to write: the header and the tensors behind it, known to the
  * byte before a weight has been touched. pack.h fills it with weights.
  *
- * gguf    all metadata of the source in place and order; general.file_type and
+ * gguf    of a GGUF, all metadata of the source in place and order (of any other model
+ *         what convert.h makes of it); general.file_type and
  *         general.quantization_version are set; mpq.plan (an array of u8, the ggml type
  *         of each tensor) and mpq.provenance (a string, padded with blanks to 1,024
  *         bytes) are added, so the header's length depends on no type.
@@ -15,6 +16,7 @@
 #ifndef MPQ_MODEL_PACKFILE_H
 #define MPQ_MODEL_PACKFILE_H
 
+#include "model/convert.h"
 #include "model/layout.h"
 
 enum { MPQ_PROVENANCE_BYTES = 1024 };
@@ -24,6 +26,10 @@ enum mpq_packform { MPQ_PACK_GGUF, MPQ_PACK_FAKE, MPQ_PACK_NATIVE };
 /* A tensor of the output. */
 struct mpq_piece {
     const struct mpq_weight *weight;
+    const char *name;       /* in the file */
+    size_t index;           /* of the weight in the source; SIZE_MAX: in none */
+    uint64_t head;          /* rows (of a vector: values) of a head, dealt out; 0 */
+    float plus;             /* added to every value */
     struct mpq_type type;   /* what the plan gives it */
     struct mpq_type stored; /* what the file holds: another one in a fake file only */
     uint64_t bytes;         /* in the file, without padding */
@@ -35,7 +41,8 @@ struct mpq_packfile {
     struct mpq_buf head;
     struct mpq_piece *pieces; /* [n], in the order of the file */
     size_t n;
-    uint64_t size_bytes; /* of the whole file */
+    uint64_t size_bytes;        /* of the whole file */
+    struct mpq_convert convert; /* of a model that becomes a GGUF; otherwise empty */
 };
 
 /*
@@ -55,13 +62,15 @@ void mpq_packfile_free(struct mpq_packfile *f);
  * the order of the file, then rows named header, padding and total (check out->failed).
  */
 void mpq_packfile_table(const struct mpq_packfile *f, struct mpq_buf *out);
-/* Is the piece a copy of the source's bytes? */
+/* Is the piece a copy of the source's bytes, row by row? */
 int mpq_piece_is_copy(const struct mpq_piece *p);
 
 /* Bytes of the header that a GGUF, or a native container, of this model has, whatever
- * the types. -1 with *err set, or, without, when S is no GGUF. */
-MPQ_MUST_CHECK int mpq_packfile_gguf_head_bytes(const struct mpq_source *s,
-                                                uint64_t *bytes, struct mpq_err *err);
+ * the types. *rest takes the bytes of the GGUF's tensors that are no matrices, each
+ * padded. -1 with *err set: among others when S can be no GGUF. */
+MPQ_MUST_CHECK int
+mpq_packfile_gguf_head_bytes(const struct mpq_source *s, uint64_t *bytes,
+                             uint64_t *rest, struct mpq_err *err);
 MPQ_MUST_CHECK int mpq_packfile_native_head_bytes(const struct mpq_source *s,
                                                   uint64_t *bytes, struct mpq_err *err);
 

@@ -3,6 +3,7 @@
 
 #include "base/index.h"
 #include "model/packfile_own.h"
+#include "quant/codec.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -59,33 +60,74 @@ file_type(const struct mpq_source *s, const struct mpq_type *types)
     return answer;
 }
 
-/* For each tensor of the GGUF, in its order, the position of the weight in S. The
- * caller frees it. */
-static size_t *
-file_order(const struct mpq_source *s, struct mpq_err *err)
+/* What the file is made of: metadata, and tensors in their order. */
+struct content {
+    const struct mpq_gguf *keys;
+    uint64_t alignment;
+    const struct mpq_convert_tensor *tensors; /* [n] */
+    size_t n;
+    struct mpq_convert_tensor
+        *own; /* the tensors of a GGUF; a conversion has its own */
+};
+
+/* The tensors of the GGUF in its order, with their positions in S. */
+static int
+list_tensors(struct content *c, const struct mpq_source *s, struct mpq_err *err)
 {
     const struct mpq_gguf *g = mpq_source_gguf(s);
-    size_t n = mpq_gguf_count(g);
-    size_t *order = mpq_array(n, sizeof *order);
     struct mpq_index index = { 0 };
-    int rc =
-        order ? 0 : mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+    int rc = 0;
 
+    c->n = mpq_gguf_count(g);
+    c->tensors = c->own = mpq_array(c->n, sizeof *c->own);
+    if (!c->own)
+        rc = mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
     for (size_t i = 0; rc == 0 && i < mpq_source_count(s); i++)
         if (mpq_index_add(&index, mpq_source_weight(s, i)->file_name, i) < 0)
             rc = mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
     if (rc == 0)
         mpq_index_sort(&index);
-    for (size_t i = 0; rc == 0 && i < n; i++)
-        if (!mpq_index_find(&index, mpq_gguf_tensor(g, i)->name, &order[i]))
+    for (size_t i = 0; rc == 0 && i < c->n; i++) {
+        struct mpq_convert_tensor *t = &c->own[i];
+        t->name = mpq_gguf_tensor(g, i)->name;
+        if (mpq_index_find(&index, t->name, &t->index))
+            t->weight = mpq_source_weight(s, t->index);
+        else
             rc = mpq_fail(err, MPQ_EDATA, "%s: tensor %s: is no weight of the model",
-                          mpq_source_name(s), mpq_gguf_tensor(g, i)->name);
-    mpq_index_free(&index);
-    if (rc < 0) {
-        free(order);
-        order = NULL;
+                          mpq_source_name(s), t->name);
     }
-    return order;
+    mpq_index_free(&index);
+    return rc;
+}
+
+/* CONVERT is filled when S is no GGUF. */
+static int
+open_content(struct content *c, const struct mpq_source *s, struct mpq_convert *convert,
+             struct mpq_err *err)
+{
+    *c = (struct content){ .keys = mpq_source_gguf(s),
+                           .alignment = MPQ_CONVERT_ALIGNMENT };
+    if (c->keys) {
+        c->alignment = mpq_gguf_alignment(c->keys);
+        return list_tensors(c, s, err);
+    }
+    if (mpq_convert_open(convert, s, err) < 0)
+        return -1;
+    c->keys = convert->keys;
+    c->tensors = convert->tensors;
+    c->n = convert->n;
+    return 0;
+}
+
+/* The type of a tensor of the file: what TYPES (NULL: the present ones) give a matrix;
+ * a converted model's vectors are F32, as llama.cpp wants them. */
+static struct mpq_type
+type_of(const struct mpq_source *s, const struct mpq_convert_tensor *t,
+        const struct mpq_type *types)
+{
+    if (!mpq_source_gguf(s) && !mpq_source_keys(s) && !t->weight->is_matrix)
+        return MPQ_TYPE(MPQ_F32);
+    return types && t->index != SIZE_MAX ? types[t->index] : t->weight->tensor.type;
 }
 
 static void
@@ -110,9 +152,8 @@ put_key(struct mpq_gguf_head *h, int key, uint32_t ftype, const unsigned char *p
 
 static void
 put_keys(struct mpq_gguf_head *h, const struct mpq_gguf *g, uint32_t ftype,
-         const unsigned char *plan, const char *provenance)
+         const unsigned char *plan, size_t n, const char *provenance)
 {
-    size_t n = mpq_gguf_count(g);
     int done[N_KEYS] = { 0 };
 
     for (size_t i = 0; i < mpq_gguf_kv_count(g); i++) {
@@ -135,17 +176,49 @@ put_keys(struct mpq_gguf_head *h, const struct mpq_gguf *g, uint32_t ftype,
 /* The i-th piece and its entry in the header. */
 static int
 put_piece(struct mpq_packfile *out, struct mpq_gguf_head *h, size_t i,
-          const struct mpq_weight *w, struct mpq_type type, struct mpq_err *err)
+          const struct mpq_convert_tensor *from, struct mpq_type type,
+          struct mpq_err *err)
 {
-    struct mpq_piece *p = &out->pieces[i];
+    const struct mpq_weight *w = from->weight;
     const struct mpq_tensor *t = &w->tensor;
+    struct mpq_piece *p = &out->pieces[i];
     uint64_t before = h->data_size;
 
-    *p = (struct mpq_piece){ .weight = w, .type = type, .stored = type };
-    if (mpq_gguf_put_tensor(h, w->file_name, type, t->n_dims, t->dim, err) < 0 ||
+    *p = (struct mpq_piece){ .weight = w,
+                             .name = from->name,
+                             .index = from->index,
+                             .head = from->head,
+                             .plus = from->plus,
+                             .type = type,
+                             .stored = type };
+    if (mpq_gguf_put_tensor(h, from->name, type, t->n_dims, t->dim, err) < 0 ||
         mpq_type_bytes(type, w->rows, w->cols, &p->bytes) < 0)
         return mpq_fail(err, MPQ_EDATA, "tensor %s: its size overflows", w->name);
     p->padding = h->data_size - before - p->bytes;
+    return 0;
+}
+
+/* GGUF has tensors of one to four dimensions, and ggml's types. */
+static int
+check_tensor(const struct mpq_source *s, const struct mpq_convert_tensor *t,
+             struct mpq_type type, struct mpq_err *err)
+{
+    char name[MPQ_TYPE_NAME_MAX];
+
+    if (t->weight->tensor.n_dims < 1 || t->weight->tensor.n_dims > 4)
+        return mpq_fail(
+            err, MPQ_EDATA, "%s: tensor %s: %u dimensions, a GGUF takes 1 to 4",
+            mpq_source_name(s), t->weight->file_name, t->weight->tensor.n_dims);
+    if (!mpq_type_is_ggml(type))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: tensor %s: type %s: a GGUF file cannot hold it: "
+                        "-f safetensors does",
+                        mpq_source_name(s), t->weight->name, mpq_type_name(type, name));
+    if (!mpq_type_eq(type, t->weight->tensor.type) &&
+        !mpq_codec_reads(t->weight->tensor.type))
+        return mpq_fail(err, MPQ_EDATA, "%s: tensor %s: type %s: cannot be decoded",
+                        mpq_source_name(s), t->weight->name,
+                        mpq_type_name(t->weight->tensor.type, name));
     return 0;
 }
 
@@ -154,69 +227,107 @@ mpq_packgguf_plan(struct mpq_packfile *out, const struct mpq_source *s,
                   const struct mpq_type *types, const char *provenance,
                   struct mpq_err *err)
 {
-    const struct mpq_gguf *g = mpq_source_gguf(s);
     struct mpq_gguf_head h = { 0 };
     unsigned char *plan = NULL;
-    size_t *order = NULL;
     char padded[MPQ_PROVENANCE_BYTES + 1];
+    struct content c;
     int rc = -1;
 
-    if (!g)
-        return mpq_fail(err, MPQ_EUSAGE,
-                        "%s: is no GGUF file: -f safetensors or -f fake",
-                        mpq_source_name(s));
-    out->n = mpq_gguf_count(g);
-    mpq_gguf_head_init(&h, mpq_gguf_alignment(g));
+    if (open_content(&c, s, &out->convert, err) < 0)
+        goto out;
+    if (!mpq_source_gguf(s) && mpq_convert_check_tokens(&out->convert, s, err) < 0)
+        goto out;
+    out->n = c.n;
+    mpq_gguf_head_init(&h, c.alignment);
     plan = mpq_array(out->n, 1);
-    order = file_order(s, err);
-    if (!plan || !order) {
+    if (!plan) {
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
         goto out;
     }
-    for (size_t i = 0; i < out->n; i++)
-        plan[i] = types[order[i]].id;
+    for (size_t i = 0; i < out->n; i++) {
+        const struct mpq_type type = type_of(s, &c.tensors[i], types);
+        if (check_tensor(s, &c.tensors[i], type, err) < 0)
+            goto out;
+        plan[i] = type.id;
+    }
     mpq_packfile_pad(padded, provenance);
-    put_keys(&h, g, file_type(s, types), plan, padded);
+    put_keys(&h, c.keys, file_type(s, types), plan, c.n, padded);
     for (size_t i = 0; i < out->n; i++)
-        if (put_piece(out, &h, i, mpq_source_weight(s, order[i]), types[order[i]],
+        if (put_piece(out, &h, i, &c.tensors[i], type_of(s, &c.tensors[i], types),
                       err) < 0)
             goto out;
     rc = mpq_gguf_head_finish(&h, &out->head, err);
     out->size_bytes = mpq_gguf_head_size(&h) + h.data_size;
 out:
     mpq_gguf_head_free(&h);
-    free(order);
+    free(c.own);
     free(plan);
     return rc;
 }
 
+/* Bytes of what is no matrix, each tensor padded. */
+static int
+rest_bytes(const struct mpq_source *s, const struct content *c, uint64_t *rest)
+{
+    *rest = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const struct mpq_weight *w = c->tensors[i].weight;
+        uint64_t size;
+        if (w->is_matrix)
+            continue;
+        if (mpq_type_bytes(type_of(s, &c->tensors[i], NULL), w->rows, w->cols, &size) <
+                0 ||
+            mpq_add_u64(size, (c->alignment - size % c->alignment) % c->alignment,
+                        &size) < 0 ||
+            mpq_add_u64(*rest, size, rest) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int
 mpq_packfile_gguf_head_bytes(const struct mpq_source *s, uint64_t *bytes,
-                             struct mpq_err *err)
+                             uint64_t *rest, struct mpq_err *err)
 {
-    const struct mpq_gguf *g = mpq_source_gguf(s);
-    struct mpq_gguf_head h;
-    struct mpq_tensor const *t;
+    struct mpq_convert convert = { 0 };
+    struct mpq_gguf_head h = { 0 };
     char padded[MPQ_PROVENANCE_BYTES + 1];
-    unsigned char *plan;
-    int rc = 0;
+    unsigned char *plan = NULL;
+    struct content c;
+    int rc = -1;
 
-    if (!g)
-        return -1;
-    plan = mpq_array(mpq_gguf_count(g), 1);
-    if (!plan)
-        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
-    mpq_gguf_head_init(&h, mpq_gguf_alignment(g));
+    if (open_content(&c, s, &convert, err) < 0)
+        goto out;
+    mpq_gguf_head_init(&h, c.alignment);
+    plan = mpq_array(c.n, 1);
+    if (!plan) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+        goto out;
+    }
     mpq_packfile_pad(padded, "");
-    put_keys(&h, g, 0, plan, padded);
-    for (size_t i = 0; rc == 0 && i < mpq_gguf_count(g); i++) {
-        t = mpq_gguf_tensor(g, i);
-        rc = mpq_gguf_put_tensor(&h, t->name, t->type, t->n_dims, t->dim, err);
+    put_keys(&h, c.keys, 0, plan, c.n, padded);
+    for (size_t i = 0; i < c.n; i++) { /* no type has a say in the header's length */
+        const struct mpq_tensor *t = &c.tensors[i].weight->tensor;
+        if (t->n_dims < 1 || t->n_dims > 4) {
+            (void)check_tensor(s, &c.tensors[i], t->type, err);
+            goto out;
+        }
+        if (mpq_gguf_put_tensor(&h, c.tensors[i].name, MPQ_TYPE(MPQ_F32), t->n_dims,
+                                t->dim, err) < 0)
+            goto out;
     }
     *bytes = mpq_gguf_head_size(&h);
-    if (rc == 0 && (h.kvs.failed || h.tensors.failed))
-        rc = mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+    if (h.kvs.failed || h.tensors.failed)
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+    else if (rest_bytes(s, &c, rest) < 0)
+        mpq_fail(err, MPQ_EDATA, "%s: tensors of more than 2^64 bytes",
+                 mpq_source_name(s));
+    else
+        rc = 0;
+out:
     mpq_gguf_head_free(&h);
+    free(c.own);
     free(plan);
+    mpq_convert_free(&convert);
     return rc;
 }

@@ -45,7 +45,6 @@ static int
 put_fixed_meta(struct mpq_st_head *h, const struct mpq_source *s,
                enum mpq_packform form, const char *provenance, struct mpq_err *err)
 {
-    static const char *const files[] = { "config.json", "tokenizer.json" };
     int fake = form == MPQ_PACK_FAKE;
     char padded[MPQ_PROVENANCE_BYTES + 1];
 
@@ -56,12 +55,11 @@ put_fixed_meta(struct mpq_st_head *h, const struct mpq_source *s,
     /* frameworks refuse a checkpoint that does not name the framework it is for */
     if (fake && mpq_st_put_meta(h, "format", "pt", err) < 0)
         return -1;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        const char *text;
-        if (mpq_source_text(s, files[i], &text, err) < 0 ||
-            (text && mpq_st_put_meta(h, files[i], text, err) < 0))
+    const char *file, *text;
+    for (size_t i = 0; (file = mpq_source_text_file(i)); i++)
+        if (mpq_source_text(s, file, &text, err) < 0 ||
+            (text && mpq_st_put_meta(h, file, text, err) < 0))
             return -1;
-    }
     return 0;
 }
 
@@ -134,10 +132,14 @@ fake_type(const struct mpq_weight *w, struct mpq_type type)
 }
 
 static int
-set_piece(struct mpq_piece *p, const struct mpq_weight *w, struct mpq_type type,
-          enum mpq_packform form, struct mpq_err *err)
+set_piece(struct mpq_piece *p, const struct mpq_source *s, size_t i,
+          struct mpq_type type, enum mpq_packform form, struct mpq_err *err)
 {
-    *p = (struct mpq_piece){ .weight = w, .type = type, .stored = type };
+    const struct mpq_weight *w = mpq_source_weight(s, i);
+
+    *p = (struct mpq_piece){
+        .weight = w, .name = w->file_name, .index = i, .type = type, .stored = type
+    };
     if (form == MPQ_PACK_FAKE)
         p->stored = fake_type(w, type);
     if (mpq_type_bytes(p->stored, w->rows, w->cols, &p->bytes) < 0)
@@ -153,7 +155,7 @@ set_pieces(struct mpq_packfile *out, const struct mpq_source *s,
     for (unsigned bytes = 8; bytes; bytes /= 2) {
         for (size_t i = 0; i < mpq_source_count(s); i++) {
             struct mpq_piece p;
-            if (set_piece(&p, mpq_source_weight(s, i), types[i], out->form, err) < 0)
+            if (set_piece(&p, s, i, types[i], out->form, err) < 0)
                 return -1;
             if (width(p.stored) != bytes)
                 continue;

@@ -101,6 +101,7 @@ mpq_source_free(struct mpq_source *s)
     for (size_t i = 0; i < MPQ_N_TEXTS; i++)
         free(s->texts[i].text);
     free(s->config_dir);
+    free(s->pre);
     mpq_json_free(s->config);
     free(s->weights);
     mpq_index_free(&s->by_name);
@@ -137,6 +138,24 @@ const char *
 mpq_source_name(const struct mpq_source *s)
 {
     return s->name;
+}
+
+int
+mpq_source_name_pre(struct mpq_source *s, const char *pre, struct mpq_err *err)
+{
+    char *copy = mpq_strdup(pre);
+
+    if (!copy)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
+    free(s->pre);
+    s->pre = copy;
+    return 0;
+}
+
+const char *
+mpq_source_pre(const struct mpq_source *s)
+{
+    return s->pre;
 }
 
 uint64_t

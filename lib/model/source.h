@@ -67,13 +67,22 @@ const struct mpq_gguf *mpq_source_keys(const struct mpq_source *s);
 const struct mpq_st *mpq_source_st(const struct mpq_source *s);
 /* How messages call it: the path, or "standard input". */
 const char *mpq_source_name(const struct mpq_source *s);
-/* The text of FILE, "config.json" or "tokenizer.json", NUL-terminated: the file beside
- * the tensors, or the string of that key in a safetensors header's metadata, which
- * comes before a file that merely lies beside. Into *text, borrowed; NULL when the
- * model has none (a GGUF never does). -1 when there is one that cannot be read. The
+/* The text of FILE, one of those of mpq_source_text_file, NUL-terminated: the file
+ * beside the tensors, or the string of that key in a safetensors header's metadata,
+ * which comes before a file that merely lies beside. Into *text, borrowed; NULL when
+ * the model has none (a GGUF never does). -1 when there is one that cannot be read. The
  * first call for a file reads it: not safe from many threads. */
 MPQ_MUST_CHECK int mpq_source_text(const struct mpq_source *s, const char *file,
                                    const char **text, struct mpq_err *err);
+/* The files that belong to a model, from I = 0 on; NULL behind the last: config.json,
+ * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja.
+ */
+const char *mpq_source_text_file(size_t i);
+/* llama.cpp's name of the pre-tokenizer, where the user says it: a GGUF made from S has
+ * it instead of what tokenizer.json tells. NULL where it was not said. */
+MPQ_MUST_CHECK int
+mpq_source_name_pre(struct mpq_source *s, const char *pre, struct mpq_err *err);
+const char *mpq_source_pre(const struct mpq_source *s);
 /* Bytes of all its files, decompressed. */
 uint64_t mpq_source_file_size(const struct mpq_source *s);
 

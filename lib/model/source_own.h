@@ -17,7 +17,7 @@ struct mpq_shard { /* a safetensors file */
     struct mpq_st *st;
 };
 
-enum { MPQ_N_TEXTS = 2 };
+enum { MPQ_N_TEXTS = 5 };
 
 struct mpq_text { /* a file that belongs to the model */
     char *text;
@@ -36,6 +36,7 @@ struct mpq_source {
     int config_dir_wins;   /* over what the header carries: the user named it */
     struct mpq_text texts[MPQ_N_TEXTS];
     struct mpq_json *config;
+    char *pre; /* see mpq_source_name_pre; or NULL */
     struct mpq_weight *weights; /* in model order */
     size_t n_weights;
     size_t first_block; /* position of the first weight of the blocks */

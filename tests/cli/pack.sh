@@ -229,7 +229,6 @@ for way in "-o x.gguf" --dry-run "-f gguf" "-f auto"; do
 done
 run 2 mpq-pack -p plan.tsv -m best "$tiny"; says "mpq-pack: -m: 'best' is not one of rtn"
 run 2 mpq-pack -p plan.tsv "$tiny" "$tiny"
-run 2 mpq-pack -p plan.tsv -f gguf -o no.gguf "$hf"; says "is no GGUF file"; absent no.gguf
 
 # outputs that fail
 run 1 mpq-pack -p plan.tsv -o /dev/full "$tiny"; says "No space left"; one_line
