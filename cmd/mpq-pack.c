@@ -1,10 +1,9 @@
 /* mpq-pack: writes a model with the types of a plan. */
 #include "cli.h"
+#include "pack_own.h"
 
 #include "base/buf.h"
-#include "model/pack.h"
 #include "model/packcheck.h"
-#include "model/plan.h"
 #include "quant/imatrix.h"
 
 #include <stdio.h>
@@ -12,14 +11,29 @@
 #include <string.h>
 
 static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
-static int method, effort = MPQ_EFFORT_DEFAULT, format, dry_run;
+static int format, dry_run;
+struct pack_options pack = {
+    .effort = MPQ_EFFORT_DEFAULT, .ctx = 512, .samples = 128, .damping = 0.01
+};
 
 static const struct cli_opt opts[] = {
     { 'p', "plan", CLI_STR, &plan_path, 0, 0, "PLAN",
       "types: mpq-alloc's table, or llama-quantize's lines" },
-    { 'm', "method", CLI_CHOICE, &method, 0, 0, "rtn", "how weights are rounded" },
-    { 0, "effort", CLI_CHOICE, &effort, 0, 0, "fast|default|max",
+    { 'm', "method", CLI_CHOICE, &pack.method, 0, 0, "rtn|hqq|gptq",
+      "how weights are rounded" },
+    { 0, "effort", CLI_CHOICE, &pack.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
+    { 'c', "calib", CLI_STR, &pack.calib, 0, 0, "FILE",
+      "text to see what matrices are multiplied with" },
+    { 0, "ctx", CLI_U64, &pack.ctx, 1, 1 << 20, "N", "tokens of a sequence of it" },
+    { 0, "samples", CLI_U64, &pack.samples, 1, 1 << 30, "N",
+      "sequences of it at most" },
+    { 0, "hessian", CLI_STR, &pack.hessian, 0, 0, "FILE",
+      "the same from mpq-stats -f hessian" },
+    { 0, "damp", CLI_DOUBLE, &pack.damping, 0, 10, "X",
+      "of the Hessian's mean diagonal, added to it" },
+    { 0, "resume", CLI_FLAG, &pack.resume, 0, 0, NULL,
+      "keep finished layers in FILE.part, go on from them" },
     { 0, "imatrix", CLI_STR, &imatrix_path, 0, 0, "FILE",
       "weigh the rounding by llama-imatrix's file" },
     { 'f', "format", CLI_CHOICE, &format, 0, 0, "auto|gguf|safetensors|fake",
@@ -45,20 +59,10 @@ static const struct cli_tool tool = {
     .max_operands = 1,
 };
 
-/* A model, a plan for it, and the type of each of its weights. */
-struct job {
-    struct mpq_source *source;
-    struct mpq_layout layout;
-    struct mpq_plan plan;
-    struct mpq_type *types; /* [mpq_source_count] */
-    struct mpq_packfile file;
-    struct mpq_imatrix *imatrix;
-    struct mpq_importance *importance; /* [file.n], or NULL */
-};
-
 static void
-close_job(struct job *j)
+close_job(struct pack_job *j)
 {
+    pack_end_tuning(j);
     free(j->importance);
     mpq_imatrix_free(j->imatrix);
     mpq_packfile_free(&j->file);
@@ -69,12 +73,13 @@ close_job(struct job *j)
 }
 
 static int
-open_job(struct job *j, const char *model, const char *plan, struct mpq_err *err)
+open_job(struct pack_job *j, const char *model, const char *plan, struct mpq_err *err)
 {
+    const char *const others[] = { imatrix_path, pack.calib, pack.hessian };
     int n_stdin = !strcmp(plan, "-") + !strcmp(model, "-");
 
-    if (imatrix_path)
-        n_stdin += !strcmp(imatrix_path, "-");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        n_stdin += others[i] && !strcmp(others[i], "-");
     if (n_stdin > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
     if (mpq_source_open(&j->source, model, config_dir, err) < 0 ||
@@ -99,7 +104,7 @@ open_job(struct job *j, const char *model, const char *plan, struct mpq_err *err
 
 /* Says why a model that llama.cpp knows does not become what it loads. */
 static void
-note_native(const struct job *j)
+note_native(const struct pack_job *j)
 {
     struct mpq_convert c = { 0 };
     struct mpq_err why = { 0 };
@@ -112,7 +117,7 @@ note_native(const struct job *j)
 /* auto: a GGUF stays one, a model that can be one becomes one unless a type is native;
  * anything else becomes native. */
 static enum mpq_packform
-choose_form(const struct job *j)
+choose_form(const struct pack_job *j)
 {
     if (format == FORMAT_GGUF)
         return MPQ_PACK_GGUF;
@@ -130,18 +135,17 @@ choose_form(const struct job *j)
 
 /* What decides the bytes, and no path: a file and a pipe give the same output. */
 static void
-describe(const struct job *j, struct mpq_buf *text)
+describe(const struct pack_job *j, struct mpq_buf *text)
 {
-    static const char *const efforts[] = { "fast", "default", "max" };
-
-    mpq_buf_printf(text, "mpq-pack %s -m rtn --effort %s%s; model %s, id %s",
-                   MPQ_VERSION, efforts[effort], imatrix_path ? " --imatrix" : "",
+    mpq_buf_printf(text, "mpq-pack %s ", MPQ_VERSION);
+    pack_describe_method(text);
+    mpq_buf_printf(text, "%s; model %s, id %s", imatrix_path ? " --imatrix" : "",
                    mpq_source_hparams(j->source)->name, j->layout.id);
 }
 
 /* Says once that what was quantized is quantized again: errors add up. */
 static void
-note_requantized(const struct job *j)
+note_requantized(const struct pack_job *j)
 {
     const struct mpq_piece *first = NULL;
     char from[MPQ_TYPE_NAME_MAX], to[MPQ_TYPE_NAME_MAX];
@@ -165,7 +169,7 @@ note_requantized(const struct job *j)
 }
 
 static int
-print_size(const struct job *j, struct mpq_err *err)
+print_size(const struct pack_job *j, struct mpq_err *err)
 {
     struct mpq_buf text = { 0 };
     struct mpq_out *out = NULL;
@@ -194,16 +198,15 @@ is_rounded(const struct mpq_piece *p)
 
 /* Looks up every matrix that is rounded; those that the file does not know are told. */
 static int
-weigh(struct job *j, struct mpq_err *err)
+weigh(struct pack_job *j, struct mpq_err *err)
 {
     const char *missing = NULL;
     size_t n_missing = 0, n_found = 0;
 
     if (mpq_imatrix_open(&j->imatrix, imatrix_path, err) < 0)
         return -1;
-    j->importance = mpq_array(j->file.n, sizeof *j->importance);
-    if (!j->importance)
-        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    if (pack_need_importance(j, err) < 0)
+        return -1;
     for (size_t i = 0; i < j->file.n; i++) {
         const struct mpq_weight *w = j->file.pieces[i].weight;
         struct mpq_importance *x = &j->importance[i];
@@ -235,7 +238,7 @@ on_progress(void *bar, uint64_t bytes)
 
 /* What came of it, header and all. */
 static void
-note_sizes(const struct job *j)
+note_sizes(const struct pack_job *j)
 {
     const double before = (double)mpq_source_file_size(j->source),
                  after = (double)j->file.size_bytes;
@@ -249,10 +252,11 @@ note_sizes(const struct job *j)
 }
 
 static int
-write_file(const struct job *j, struct mpq_err *err)
+write_file(struct pack_job *j, struct mpq_err *err)
 {
-    struct mpq_pack_options options = { .effort = (enum mpq_effort)effort,
+    struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.effort,
                                         .threads = (unsigned)cli.threads,
+                                        .encode = pack_encoder(),
                                         .importance = j->importance,
                                         .progress = on_progress };
     struct mpq_out *out = NULL;
@@ -261,6 +265,12 @@ write_file(const struct job *j, struct mpq_err *err)
     if (cli_open_output(&out, 1, err) < 0)
         return -1;
     note_requantized(j);
+    if (pack_tune(j, err) < 0) {
+        mpq_out_free(out);
+        return -1;
+    }
+    if (j->store)
+        options.encoded = mpq_store_all(j->store);
     options.progress_ctx = cli_bar_new("packing", j->file.size_bytes, "B");
     if (mpq_pack_write(&j->file, j->source, out, &options, err) == 0 &&
         mpq_packcheck_written(&j->file, out, err) == 0) {
@@ -269,13 +279,15 @@ write_file(const struct job *j, struct mpq_err *err)
     }
     cli_bar_free(options.progress_ctx);
     mpq_out_free(out);
-    if (rc == 0)
+    if (rc == 0) {
+        mpq_store_remove(j->store);
         note_sizes(j);
+    }
     return rc;
 }
 
 static int
-pack(struct job *j, const char *model, struct mpq_err *err)
+pack_model(struct pack_job *j, const char *model, struct mpq_err *err)
 {
     struct mpq_buf provenance = { 0 };
     int rc = -1;
@@ -302,7 +314,7 @@ pack(struct job *j, const char *model, struct mpq_err *err)
 }
 
 static int
-check(struct job *j, const char *model, struct mpq_err *err)
+check(struct pack_job *j, const char *model, struct mpq_err *err)
 {
     char wanted[MPQ_TYPE_NAME_MAX], found[MPQ_TYPE_NAME_MAX];
     struct mpq_packcheck c;
@@ -324,9 +336,11 @@ check(struct job *j, const char *model, struct mpq_err *err)
 static int
 run(const char *model, struct mpq_err *err)
 {
-    struct job j = { 0 };
+    struct pack_job j = { 0 };
     int rc;
 
+    if (pack_check_options(err) < 0)
+        return -1;
     if (!plan_path == !check_path)
         return mpq_fail(err, MPQ_EUSAGE, "takes -p PLAN, or --check PLAN");
     if (check_path && (cli.output || dry_run || cli_given("format")))
@@ -336,7 +350,7 @@ run(const char *model, struct mpq_err *err)
                                    : "-f");
     if (dry_run && cli.output) /* appended to a finished command, it must not harm */
         return mpq_fail(err, MPQ_EUSAGE, "--dry-run writes no FILE: take out -o");
-    rc = check_path ? check(&j, model, err) : pack(&j, model, err);
+    rc = check_path ? check(&j, model, err) : pack_model(&j, model, err);
     close_job(&j);
     return rc;
 }

@@ -22,6 +22,7 @@ struct mpq_st {
     struct mpq_tensor *tensors;
     size_t n_tensors;
     struct mpq_index by_name;
+    int head_only; /* the data are not there (yet) */
 };
 
 /* The header's length, held against the file; then its JSON. */
@@ -214,9 +215,9 @@ place_tensors(struct mpq_st *st, const struct mpq_map *map, uint64_t start,
                             end);
         end += t->size_bytes;
         t->offset += start;
-        t->data = map->data + t->offset;
+        t->data = st->head_only ? NULL : map->data + t->offset;
     }
-    if (end != map->size - start)
+    if (!st->head_only && end != map->size - start)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: %" PRIu64 " bytes of data, the tensors take %" PRIu64,
                         st->name, map->size - start, end);
@@ -233,9 +234,9 @@ index_names(struct mpq_st *st, struct mpq_err *err)
     return 0;
 }
 
-int
-mpq_st_open(struct mpq_st **out, const struct mpq_map *map, const char *path,
-            struct mpq_err *err)
+static int
+open_st(struct mpq_st **out, const struct mpq_map *map, int head_only, const char *path,
+        struct mpq_err *err)
 {
     struct mpq_st *st = NULL;
     uint64_t head = 0;
@@ -247,8 +248,10 @@ mpq_st_open(struct mpq_st **out, const struct mpq_map *map, const char *path,
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
         goto out;
     }
+    st->head_only = head_only;
     if (read_head(st, map, &head, err) < 0 || read_meta(st, err) < 0 ||
-        read_tensors(st, map->size - LENGTH - head, err) < 0 ||
+        read_tensors(st, (head_only ? UINT64_MAX : map->size) - LENGTH - head, err) <
+            0 ||
         place_tensors(st, map, LENGTH + head, err) < 0 || index_names(st, err) < 0)
         goto out;
     *out = st;
@@ -257,6 +260,20 @@ mpq_st_open(struct mpq_st **out, const struct mpq_map *map, const char *path,
 out:
     mpq_st_free(st);
     return rc;
+}
+
+int
+mpq_st_open(struct mpq_st **out, const struct mpq_map *map, const char *path,
+            struct mpq_err *err)
+{
+    return open_st(out, map, 0, path, err);
+}
+
+int
+mpq_st_open_head(struct mpq_st **out, const struct mpq_map *map, const char *path,
+                 struct mpq_err *err)
+{
+    return open_st(out, map, 1, path, err);
 }
 
 void

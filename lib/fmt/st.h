@@ -23,6 +23,11 @@ struct mpq_st; /* an open safetensors file; opaque */
  */
 MPQ_MUST_CHECK int mpq_st_open(struct mpq_st **out, const struct mpq_map *map,
                                const char *path, struct mpq_err *err);
+/* The same of a file that is read forward: MAP holds its header at least, and needs not
+ * outlive *out. That the data are all there is the caller's to see; tensors have none.
+ */
+MPQ_MUST_CHECK int mpq_st_open_head(struct mpq_st **out, const struct mpq_map *map,
+                                    const char *path, struct mpq_err *err);
 void mpq_st_free(struct mpq_st *st);
 /* Tensors in the order of their data. dim[0] is the last of the file's shape. */
 size_t mpq_st_count(const struct mpq_st *st);

@@ -61,11 +61,26 @@ tile_rows(const struct mpq_weight *w)
     return rows < 1 ? 1 : rows < w->rows ? rows : w->rows;
 }
 
-/* Bytes of the source that can be written as they stand? */
-static int
-is_direct(const struct mpq_piece *p)
+/* The piece's rows as somebody has encoded them, or NULL. */
+static const unsigned char *
+encoded_rows(const struct packer *p, const struct mpq_piece *piece)
 {
-    return mpq_piece_is_copy(p) && !p->weight->scales && !p->head;
+    return p->options->encoded ? p->options->encoded[piece - p->file->pieces] : NULL;
+}
+
+/* The bytes that can be written as they stand, or NULL: rows must be encoded. */
+static const unsigned char *
+direct_rows(const struct packer *p, const struct mpq_piece *piece)
+{
+    const unsigned char *encoded = encoded_rows(p, piece);
+
+    if (piece->head) /* rows change places */
+        return NULL;
+    if (encoded)
+        return mpq_type_eq(piece->type, piece->stored) ? encoded : NULL;
+    return mpq_piece_is_copy(piece) && !piece->weight->scales
+               ? piece->weight->tensor.data
+               : NULL;
 }
 
 /* Cuts the next pieces into the tiles of B. */
@@ -81,12 +96,13 @@ fill(struct packer *p, struct batch *b)
         const struct mpq_weight *w = piece->weight;
         struct tile *t = &b->tiles[b->n++];
         uint64_t bytes = row_bytes(piece->stored, w), left = w->rows - p->row;
-        uint64_t rows = is_direct(piece) ? BATCH_COPIES / bytes + 1 : tile_rows(w);
+        const unsigned char *direct = direct_rows(p, piece);
+        uint64_t rows = direct ? BATCH_COPIES / bytes + 1 : tile_rows(w);
         *t = (struct tile){ .piece = piece, .row = p->row };
         t->n_rows = rows < left ? rows : left;
         t->size = t->n_rows * bytes;
-        if (is_direct(piece)) {
-            t->bytes = w->tensor.data + t->row * bytes;
+        if (direct) {
+            t->bytes = direct + t->row * bytes;
             b->copied += t->size;
         } else {
             t->offset = b->used;
@@ -170,7 +186,22 @@ encode_tile(struct packer *p, const struct tile *t, unsigned thread,
     unsigned char *packed = p->packed + thread * p->scratch_bytes;
     unsigned char *dst = p->encoding->buffer + t->offset;
     float *x = p->weights + thread * p->scratch_weights;
+    mpq_encode_fn *encode = p->options->encode ? p->options->encode : mpq_encode_row;
+    const unsigned char *encoded = encoded_rows(p, piece);
 
+    if (encoded) { /* of a fake file: to be decoded again; or rows change places */
+        const uint64_t from = row_bytes(piece->type, w);
+        for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes) {
+            const unsigned char *row = encoded + source_row(piece, t->row + r) * from;
+            if (mpq_type_eq(piece->type, piece->stored)) {
+                memcpy(dst, row, (size_t)bytes);
+                continue;
+            }
+            mpq_decode_row(piece->type, row, x, cols);
+            mpq_encode_row(piece->stored, x, NULL, dst, cols, p->options->effort);
+        }
+        return 0;
+    }
     if (mpq_piece_is_copy(piece)) { /* of a native matrix whose parts lie apart */
         for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes)
             memcpy(dst, mpq_weight_row(w, source_row(piece, t->row + r), packed),
@@ -182,11 +213,10 @@ encode_tile(struct packer *p, const struct tile *t, unsigned thread,
     for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes, x += cols) {
         const float *importance = importance_of(p, piece, t->row + r);
         if (rounds) {
-            mpq_encode_row(piece->type, x, importance, packed, cols,
-                           p->options->effort);
+            encode(piece->type, x, importance, packed, cols, p->options->effort);
             mpq_decode_row(piece->type, packed, x, cols);
         }
-        mpq_encode_row(piece->stored, x, importance, dst, cols, p->options->effort);
+        encode(piece->stored, x, importance, dst, cols, p->options->effort);
     }
     return 0;
 }
@@ -287,7 +317,7 @@ make_room(struct packer *p, struct mpq_err *err)
         const struct mpq_weight *w = piece->weight;
         uint64_t rows = tile_rows(w), bytes = row_bytes(piece->stored, w);
         uint64_t packed = row_bytes(piece->type, w);
-        if (is_direct(piece))
+        if (direct_rows(p, piece))
             continue;
         weights = rows * w->cols > weights ? rows * w->cols : weights;
         tile = rows * bytes > tile ? rows * bytes : tile;

@@ -18,10 +18,18 @@ struct mpq_importance {
     uint64_t n_parts;
 };
 
+/* Encodes a row, as mpq_encode_row does. */
+typedef void mpq_encode_fn(struct mpq_type t, const float *src, const float *importance,
+                           void *dst, size_t cols, enum mpq_effort effort);
+
 struct mpq_pack_options {
     enum mpq_effort effort;
     unsigned threads;
+    mpq_encode_fn *encode;                   /* NULL: mpq_encode_row */
     const struct mpq_importance *importance; /* for each piece; NULL: none at all */
+    /* For each piece: all its rows encoded as piece->type already, or NULL, to be
+     * encoded from the source. NULL: none at all. */
+    const unsigned char *const *encoded;
     /* Told of the bytes written, a batch at a time, from any thread but never from two
      * at once; may be NULL. */
     void (*progress)(void *ctx, uint64_t bytes);

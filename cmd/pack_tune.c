@@ -1,0 +1,297 @@
+/* mpq-pack: what happens to weights before they are written. */
+#include "cli.h"
+#include "pack_own.h"
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "quant/hqq.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const methods[] = { "rtn", "hqq", "gptq" };
+static const char *const efforts[] = { "fast", "default", "max" };
+
+/* Does the method choose codes from Gram matrices? */
+static int
+sees_inputs(void)
+{
+    return pack.method == PACK_GPTQ;
+}
+
+int
+pack_check_options(struct mpq_err *err)
+{
+    if (sees_inputs() && !pack.calib == !pack.hessian)
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "-m %s takes -c FILE, or --hessian FILE, to see what matrices"
+                        " are multiplied with",
+                        methods[pack.method]);
+    if (!sees_inputs() && pack.hessian)
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "-m %s takes no --hessian: -c or --imatrix weighs its rounding",
+                        methods[pack.method]);
+    if (pack.method != PACK_GPTQ && cli_given("damp"))
+        return mpq_fail(err, MPQ_EUSAGE, "--damp is for -m gptq");
+    if (!pack.calib && (cli_given("ctx") || cli_given("samples")))
+        return mpq_fail(err, MPQ_EUSAGE, "--%s is for -c FILE",
+                        cli_given("ctx") ? "ctx" : "samples");
+    if (pack.resume && (!cli.output || !strcmp(cli.output, "-")))
+        return mpq_fail(err, MPQ_EUSAGE, "--resume takes -o FILE: it keeps FILE.part");
+    return 0;
+}
+
+void
+pack_describe_method(struct mpq_buf *text)
+{
+    mpq_buf_printf(text, "-m %s --effort %s", methods[pack.method],
+                   efforts[pack.effort]);
+    if (pack.method == PACK_GPTQ)
+        mpq_buf_printf(text, " --damp %g", pack.damping);
+    if (pack.calib)
+        mpq_buf_printf(text, " -c --ctx %" PRIu64 " --samples %" PRIu64, pack.ctx,
+                       pack.samples);
+    if (pack.hessian)
+        mpq_buf_adds(text, " --hessian");
+}
+
+mpq_encode_fn *
+pack_encoder(void)
+{
+    return pack.method == PACK_HQQ ? mpq_tune_hqq_row : mpq_encode_row;
+}
+
+int
+pack_need_importance(struct pack_job *j, struct mpq_err *err)
+{
+    j->importance = mpq_array(j->file.n, sizeof *j->importance);
+    return j->importance ? 0 : mpq_fail(err, MPQ_ENOMEM, "out of memory");
+}
+
+void
+pack_end_tuning(struct pack_job *j)
+{
+    mpq_store_free(j->store);
+    mpq_hessian_free(j->hessian);
+    mpq_calib_free(&j->calib);
+    free(j->means);
+}
+
+/* --- what is said about it ------------------------------------------------------- */
+
+/* Matrices that were not rounded as the method does. */
+struct exception {
+    size_t n;
+    char first[MPQ_SHORT_MAX];
+};
+
+struct summary {
+    struct cli_bar *bar;
+    size_t n, n_dead;
+    double loss, damping;
+    struct exception unreached, unserved, dead, damped;
+};
+
+static void
+count(struct exception *e, const struct mpq_weight *w)
+{
+    if (e->n++ == 0)
+        snprintf(e->first, sizeof e->first, "%s", w->name);
+}
+
+static void
+on_tuned(void *ctx, const struct mpq_tuned *t)
+{
+    struct summary *s = ctx;
+    char type[MPQ_TYPE_NAME_MAX];
+
+    (void)type;
+    if (t->how == MPQ_TUNED_UNREACHED) {
+        count(&s->unreached, t->weight);
+        cli_debug("%s: no token reached it", t->weight->name);
+        return;
+    }
+    if (t->how == MPQ_TUNED_UNSERVED) {
+        count(&s->unserved, t->weight);
+        return;
+    }
+    s->n++;
+    if (t->n_dead) {
+        count(&s->dead, t->weight);
+        s->n_dead += t->n_dead;
+    }
+    if (t->damping > pack.damping * 1.5) {
+        count(&s->damped, t->weight);
+        s->damping = t->damping > s->damping ? t->damping : s->damping;
+    }
+    cli_debug("%s: %" PRIu64 " tokens, loss %.4g%s", t->weight->name, t->n_tokens,
+              t->loss, t->n_dead ? ", with columns that are always 0" : "");
+}
+
+static void
+on_layers(void *ctx, uint64_t n)
+{
+    cli_bar_add(((struct summary *)ctx)->bar, n);
+}
+
+static void
+tell(const struct summary *s)
+{
+    const char *m = methods[pack.method];
+
+    if (!sees_inputs())
+        return;
+    if (s->unreached.n)
+        cli_note("%zu matrices that no token reached are rounded row by row (%s)",
+                 s->unreached.n, s->unreached.first);
+    if (s->unserved.n)
+        cli_note("%zu matrices that %s does not serve are rounded row by row (%s)",
+                 s->unserved.n, m, s->unserved.first);
+    if (s->dead.n)
+        cli_note("%zu columns of %zu matrices are multiplied with 0 alone (%s)",
+                 s->n_dead, s->dead.n, s->dead.first);
+    if (s->damped.n)
+        cli_note("singular Hessians of %zu matrices needed a damping up to %g (%s)",
+                 s->damped.n, s->damping, s->damped.first);
+}
+
+/* Types that HQQ has no line for. */
+static void
+note_unserved_hqq(const struct pack_job *j)
+{
+    struct exception e = { 0 };
+    char name[MPQ_TYPE_NAME_MAX] = "";
+
+    for (size_t i = 0; i < j->file.n; i++) {
+        const struct mpq_piece *p = &j->file.pieces[i];
+        if (!p->weight->is_matrix || mpq_type_is_float(p->type) ||
+            mpq_type_eq(p->type, p->weight->tensor.type) || mpq_hqq_serves(p->type))
+            continue;
+        if (!e.n)
+            mpq_type_name(p->type, name);
+        count(&e, p->weight);
+    }
+    if (e.n)
+        cli_note("%zu matrices of types that hqq does not serve are rounded by rtn"
+                 " (%s: %s)",
+                 e.n, e.first, name);
+}
+
+/* --- the work -------------------------------------------------------------------- */
+
+static int
+read_inputs(struct pack_job *j, struct mpq_err *err)
+{
+    if (pack.hessian)
+        return mpq_hessian_open(&j->hessian, pack.hessian, j->source, err);
+    if (!pack.calib)
+        return 0;
+    if (mpq_calib_read(&j->calib, pack.calib, j->source, (size_t)pack.ctx,
+                       (size_t)pack.samples, err) < 0)
+        return -1;
+    const struct mpq_seqs *q = &j->calib.seqs;
+    if (q->n == 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: has no token", pack.calib);
+    cli_note("%s: %zu sequences, %zu tokens", pack.calib, q->n, q->start[q->n]);
+    return 0;
+}
+
+/* What decides the bytes of the rows, a line each. */
+static void
+describe_part(const struct pack_job *j, struct mpq_buf *text)
+{
+    uint64_t plan = 0;
+    char name[MPQ_TYPE_NAME_MAX];
+
+    for (size_t i = 0; i < j->file.n; i++) {
+        const struct mpq_piece *p = &j->file.pieces[i];
+        plan = mpq_hash64(p->weight->name, strlen(p->weight->name), plan);
+        mpq_type_name(p->type, name);
+        plan = mpq_hash64(name, strlen(name), plan);
+    }
+    mpq_buf_printf(text, "mpq-pack %s\nmodel %s\nplan %016" PRIx64 "\nform %d\nmethod ",
+                   MPQ_VERSION, j->layout.id, plan, (int)j->file.form);
+    pack_describe_method(text);
+    mpq_buf_adds(text, "\n");
+    if (pack.calib) {
+        const struct mpq_seqs *q = &j->calib.seqs;
+        uint64_t id = mpq_hash64(q->start, (q->n + 1) * sizeof *q->start, 0);
+        id = mpq_hash64(q->tokens, q->start[q->n] * sizeof *q->tokens, id);
+        mpq_buf_printf(text, "calibration %016" PRIx64 "\n", id);
+    }
+    if (pack.hessian)
+        mpq_buf_printf(text, "hessian %016" PRIx64 "\n", mpq_hessian_id(j->hessian));
+    for (size_t i = 0; j->importance && i < j->file.n; i++) {
+        const struct mpq_importance *x = &j->importance[i];
+        if (x->values)
+            plan = mpq_hash64(x->values,
+                              (size_t)(x->n_parts * j->file.pieces[i].weight->cols) *
+                                  sizeof *x->values,
+                              plan);
+    }
+    if (j->importance)
+        mpq_buf_printf(text, "importance %016" PRIx64 "\n", plan);
+}
+
+static int
+fill_store(struct pack_job *j, struct mpq_err *err)
+{
+    static const struct mpq_tuner *const tuners[] = { &mpq_tuner_plain,
+                                                      &mpq_tuner_plain,
+                                                      &mpq_tuner_gptq };
+    struct mpq_buf description = { 0 }, part = { 0 };
+    struct summary s = { 0 };
+    int rc = -1;
+
+    describe_part(j, &description);
+    if (pack.resume)
+        mpq_buf_printf(&part, "%s.part", cli.output);
+    if (description.failed || part.failed) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory");
+        goto out;
+    }
+    s.bar = cli_bar_new("quantizing", mpq_source_hparams(j->source)->n_layer, "layers");
+    const struct mpq_tune_options options = {
+        .tuner = tuners[pack.method],
+        .effort = (enum mpq_effort)pack.effort,
+        .encode = pack_encoder(),
+        .importance = j->importance,
+        .threads = (unsigned)cli.threads,
+        .damping = pack.damping,
+        .seqs = sees_inputs() && pack.calib ? &j->calib.seqs : NULL,
+        .hessian = j->hessian,
+        .part = pack.resume ? part.data : NULL,
+        .description = description.data,
+        .tuned = on_tuned,
+        .progress = on_layers,
+        .ctx = &s,
+    };
+    rc = mpq_tune(&j->store, &j->file, j->source, &options, err);
+    if (rc == 0)
+        tell(&s);
+out:
+    cli_bar_free(s.bar);
+    mpq_buf_free(&description);
+    mpq_buf_free(&part);
+    return rc;
+}
+
+int
+pack_tune(struct pack_job *j, struct mpq_err *err)
+{
+    if (read_inputs(j, err) < 0)
+        return -1;
+    if (pack.method == PACK_HQQ)
+        note_unserved_hqq(j);
+    if (pack.calib && !sees_inputs()) {
+        if (j->importance)
+            return mpq_fail(err, MPQ_EUSAGE, "-c and --imatrix: one of them");
+        if (pack_need_importance(j, err) < 0 ||
+            mpq_tune_importance(j->importance, &j->means, &j->file, j->source,
+                                &j->calib.seqs, (unsigned)cli.threads, err) < 0)
+            return -1;
+    }
+    return sees_inputs() || pack.resume ? fill_store(j, err) : 0;
+}

@@ -1,0 +1,288 @@
+#include "model/store.h"
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "base/le.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    HEAD_ALIGN = 4096,
+    PIECE_ALIGN = 64,
+    FINISHED_AT = 11,
+    LENGTH_AT = 19,
+    TEXT = 27
+};
+static const char magic[] = "mpq-part 1\n";
+
+struct mpq_store {
+    const struct mpq_packfile *file;
+    char *path; /* NULL: no name */
+    int fd;     /* of a file with a name: holds the lock; else -1 */
+    unsigned char *map;
+    uint64_t size;
+    size_t n_layers, finished;
+    const unsigned char **rows; /* [file->n] */
+};
+
+static uint64_t
+round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static void
+put_u64(unsigned char *to, uint64_t v)
+{
+    for (int i = 0; i < 8; i++)
+        to[i] = (unsigned char)(v >> 8 * i);
+}
+
+/* Where each piece lies: offsets instead of addresses until the file is mapped. */
+static int
+lay_out(struct mpq_store *s, const struct mpq_store_options *o, uint64_t *offset,
+        struct mpq_err *err)
+{
+    uint64_t at = round_up(TEXT + strlen(o->description), HEAD_ALIGN);
+
+    for (size_t i = 0; i < s->file->n; i++) {
+        const struct mpq_piece *p = &s->file->pieces[i];
+        uint64_t bytes;
+        if (!o->held[i])
+            continue;
+        offset[i] = at;
+        if (mpq_type_bytes(p->type, p->weight->rows, p->weight->cols, &bytes) < 0 ||
+            mpq_add_u64(at, bytes, &at) < 0 || at > INT64_MAX - HEAD_ALIGN)
+            return mpq_fail(err, MPQ_EDATA, "tensor %s: too large to be kept",
+                            p->weight->name);
+        at = round_up(at, PIECE_ALIGN);
+    }
+    s->size = round_up(at, HEAD_ALIGN);
+    return 0;
+}
+
+static int
+map_file(struct mpq_store *s, int fd, const char *name, struct mpq_err *err)
+{
+    void *map = MAP_FAILED;
+
+    if (s->size <= SIZE_MAX)
+        map = mmap(NULL, (size_t)s->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED)
+        return mpq_fail_errno(err, "%s: mapping %" PRIu64 " bytes", name, s->size);
+    s->map = map;
+    return 0;
+}
+
+/* All its bytes now: a full disk shows here, not as a signal in the middle. */
+static int
+begin(struct mpq_store *s, int fd, const char *name, const struct mpq_store_options *o,
+      struct mpq_err *err)
+{
+    const int full =
+        ftruncate(fd, 0) < 0 ? errno : posix_fallocate(fd, 0, (off_t)s->size);
+
+    if (full) {
+        errno = full;
+        return mpq_fail_errno(err, "%s: no room for %" PRIu64 " bytes of encoded rows",
+                              name, s->size);
+    }
+    if (map_file(s, fd, name, err) < 0)
+        return -1;
+    put_u64(s->map + LENGTH_AT, strlen(o->description));
+    memcpy(s->map + TEXT, o->description, strlen(o->description));
+    memcpy(s->map, magic, sizeof magic - 1); /* from here on it can be gone on from */
+    return 0;
+}
+
+/* Says the first line in which WAS[n] and IS differ. */
+static int
+refuse(const char *path, const char *was, size_t n, const char *is, struct mpq_err *err)
+{
+    while (n && *is && *was == *is) {
+        const char *end = memchr(was, '\n', n);
+        const size_t line = end ? (size_t)(end - was) + 1 : n;
+        if (strncmp(was, is, line) != 0)
+            break;
+        was += line;
+        is += line;
+        n -= line;
+    }
+    const char *end = memchr(was, '\n', n);
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: was begun with '%.*s', now it is '%.*s': remove it to begin"
+                    " anew",
+                    path, (int)(end ? end - was : (ptrdiff_t)(n < 200 ? n : 200)), was,
+                    (int)strcspn(is, "\n"), is);
+}
+
+/* Holds the file at FD against what it should be. */
+static int
+go_on(struct mpq_store *s, int fd, uint64_t size, const struct mpq_store_options *o,
+      struct mpq_err *err)
+{
+    const size_t want = strlen(o->description);
+    struct mpq_map head = { 0 };
+    int rc = -1;
+
+    if (mpq_map_fd(&head, fd, s->path, err) < 0)
+        return -1;
+    if (size < HEAD_ALIGN || memcmp(head.data, magic, sizeof magic - 1) != 0) {
+        mpq_fail(err, MPQ_EDATA, "%s: is no unfinished file of mpq-pack", s->path);
+        goto out;
+    }
+    const uint64_t length = mpq_le64(head.data + LENGTH_AT);
+    if (length > size - TEXT) {
+        mpq_fail(err, MPQ_EDATA,
+                 "%s: cut short: description of %" PRIu64
+                 " bytes in a file of %" PRIu64,
+                 s->path, length, size);
+        goto out;
+    }
+    const char *was = (const char *)head.data + TEXT;
+    if (length != want || memcmp(was, o->description, want) != 0) {
+        refuse(s->path, was, (size_t)length, o->description, err);
+        goto out;
+    }
+    const uint64_t finished = mpq_le64(head.data + FINISHED_AT);
+    if (size != s->size || finished > s->n_layers) {
+        mpq_fail(err, MPQ_EDATA,
+                 "%s: %" PRIu64 " layers in %" PRIu64
+                 " bytes, should be %zu in %" PRIu64,
+                 s->path, finished, size, s->n_layers, s->size);
+        goto out;
+    }
+    s->finished = (size_t)finished;
+    rc = map_file(s, fd, s->path, err);
+out:
+    mpq_map_close(&head);
+    return rc;
+}
+
+static int
+open_named(struct mpq_store *s, const struct mpq_store_options *o, struct mpq_err *err)
+{
+    struct stat st;
+    const int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    char first[sizeof magic - 1] = { 0 };
+
+    s->fd = fd;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return mpq_fail_errno(err, "%s", s->path);
+    if (!S_ISREG(st.st_mode))
+        return mpq_fail(err, MPQ_EDATA, "%s: is no regular file", s->path);
+    if (fcntl(fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
+        return mpq_fail(err, MPQ_ESYS, "%s: another mpq-pack is at work on it",
+                        s->path);
+    /* empty, or ended before its first line was written, which comes last */
+    const int fresh = pread(fd, first, sizeof first, 0) <= 0 || !first[0];
+    return fresh ? begin(s, fd, s->path, o, err)
+                 : go_on(s, fd, (uint64_t)st.st_size, o, err);
+}
+
+static int
+open_unnamed(struct mpq_store *s, const struct mpq_store_options *o,
+             struct mpq_err *err)
+{
+    const int fd = mpq_tmp_open(err);
+
+    if (fd < 0)
+        return -1;
+    const int rc = begin(s, fd, "temporary file", o, err);
+    close(fd);
+    return rc;
+}
+
+int
+mpq_store_new(struct mpq_store **out, const struct mpq_packfile *f,
+              const struct mpq_store_options *options, struct mpq_err *err)
+{
+    struct mpq_store *s = calloc(1, sizeof *s);
+    uint64_t *offset = mpq_array(f->n, sizeof *offset);
+    int rc = -1;
+
+    *out = NULL;
+    if (s)
+        s->fd = -1;
+    if (!s || !offset || !(s->rows = mpq_array(f->n, sizeof *s->rows)) ||
+        (options->path && !(s->path = mpq_strdup(options->path)))) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu tensors", f->n);
+        goto out;
+    }
+    s->file = f;
+    s->n_layers = options->n_layers;
+    if (lay_out(s, options, offset, err) < 0 ||
+        (s->path ? open_named(s, options, err) : open_unnamed(s, options, err)) < 0)
+        goto out;
+    for (size_t i = 0; i < f->n; i++)
+        s->rows[i] = options->held[i] ? s->map + offset[i] : NULL;
+    *out = s;
+    s = NULL;
+    rc = 0;
+out:
+    free(offset);
+    mpq_store_free(s);
+    return rc;
+}
+
+void
+mpq_store_free(struct mpq_store *s)
+{
+    if (!s)
+        return;
+    if (s->map)
+        munmap(s->map, (size_t)s->size);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->rows);
+    free(s->path);
+    free(s);
+}
+
+void
+mpq_store_remove(struct mpq_store *s)
+{
+    if (s && s->path)
+        unlink(s->path);
+}
+
+unsigned char *
+mpq_store_rows(const struct mpq_store *s, size_t i)
+{
+    return (unsigned char *)(uintptr_t)s->rows[i];
+}
+
+const unsigned char *const *
+mpq_store_all(const struct mpq_store *s)
+{
+    return s->rows;
+}
+
+size_t
+mpq_store_finished(const struct mpq_store *s)
+{
+    return s->finished;
+}
+
+int
+mpq_store_finish_layer(struct mpq_store *s, struct mpq_err *err)
+{
+    s->finished++;
+    if (!s->path)
+        return 0;
+    /* the rows first: the count must never be ahead of them */
+    if (msync(s->map, (size_t)s->size, MS_SYNC) < 0)
+        return mpq_fail_errno(err, "%s", s->path);
+    put_u64(s->map + FINISHED_AT, s->finished);
+    if (msync(s->map, HEAD_ALIGN, MS_SYNC) < 0)
+        return mpq_fail_errno(err, "%s", s->path);
+    return 0;
+}

@@ -1,0 +1,306 @@
+#include "model/tune.h"
+
+#include "base/buf.h"
+#include "base/par.h"
+#include "model/tune_own.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATES_BYTES = 1 << 30 }; /* of hidden states in memory, above it in a file */
+
+/* The hidden states on their way through the layers. */
+struct passage {
+    struct mpq_forward *forward;
+    struct mpq_activity *activity;
+    struct mpq_states x, ahead; /* ahead: a copy that shows a layer's inputs */
+};
+
+static void
+end_passage(struct passage *p)
+{
+    mpq_activity_free(p->activity);
+    mpq_forward_free(p->forward);
+    mpq_states_free(&p->x);
+    mpq_states_free(&p->ahead);
+}
+
+static int
+begin_passage(struct passage *p, const struct mpq_source *s, const struct mpq_seqs *q,
+              enum mpq_activity_kind kind, int twice, unsigned threads,
+              struct mpq_err *err)
+{
+    const size_t n = q->start[q->n];
+
+    if (mpq_forward_new(&p->forward, s, threads, err) < 0)
+        return -1;
+    const size_t d = mpq_forward_net(p->forward)->n_embd;
+    if (mpq_states_new(&p->x, n, d, STATES_BYTES, err) < 0 ||
+        (twice && mpq_states_new(&p->ahead, n, d, STATES_BYTES, err) < 0) ||
+        mpq_activity_new(&p->activity, p->forward, q, kind, threads, err) < 0)
+        return -1;
+    return mpq_forward_embed(p->forward, q, &p->x, err);
+}
+
+/* --- what tuners share ----------------------------------------------------------- */
+
+const struct mpq_piece *
+mpq_tune_piece(const struct mpq_tune *t, const struct mpq_weight *w)
+{
+    for (size_t i = 0; i < t->file->n; i++)
+        if (t->held[i] && !strcmp(t->file->pieces[i].weight->name, w->name))
+            return &t->file->pieces[i];
+    return NULL;
+}
+
+unsigned char *
+mpq_tune_rows(const struct mpq_tune *t, const struct mpq_piece *p)
+{
+    return mpq_store_rows(t->store, (size_t)(p - t->file->pieces));
+}
+
+size_t
+mpq_tune_row_bytes(const struct mpq_piece *p)
+{
+    uint64_t bytes = 0;
+
+    if (mpq_type_row_bytes(p->type, p->weight->cols, &bytes) < 0)
+        assert(0); /* the plan was checked */
+    return (size_t)bytes;
+}
+
+void
+mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
+              const struct mpq_tuned *told)
+{
+    t->ready[p - t->file->pieces] = 1;
+    if (t->o->tuned)
+        t->o->tuned(t->o->ctx, told);
+}
+
+int
+mpq_tune_scratch(struct mpq_tune *t, size_t n, struct mpq_err *err)
+{
+    if (t->scratch_room >= n)
+        return 0;
+    t->scratch_room = 0;
+    for (unsigned i = 0; i < t->o->threads; i++) {
+        free(t->scratch[i]);
+        if (!(t->scratch[i] = mpq_array(n, sizeof **t->scratch)))
+            return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu numbers", n);
+    }
+    t->scratch_room = n;
+    return 0;
+}
+
+/* --- the run --------------------------------------------------------------------- */
+
+/* Weights for the forward pass out of the store. */
+struct decoding {
+    const struct mpq_tune *t;
+    const struct mpq_piece *piece;
+    float *dst;
+};
+
+static int
+decode_row(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct decoding *d = ctx;
+    const size_t cols = (size_t)d->piece->weight->cols;
+
+    (void)thread, (void)err;
+    mpq_decode_row(d->piece->type,
+                   mpq_tune_rows(d->t, d->piece) + item * mpq_tune_row_bytes(d->piece),
+                   d->dst + item * cols, cols);
+    return 0;
+}
+
+static int
+fill_from_store(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err)
+{
+    struct decoding d = { ctx, mpq_tune_piece(ctx, w), dst };
+
+    if (!d.piece || !d.t->ready[d.piece - d.t->file->pieces])
+        return 0;
+    return mpq_par_for(d.t->o->threads, (size_t)w->rows, decode_row, &d, err) < 0 ? -1
+                                                                                  : 1;
+}
+
+/* Takes the states through a finished layer. */
+static int
+pass_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
+{
+    if (t->o->tuner->sees_quantized)
+        mpq_forward_fill(p->forward, fill_from_store, t);
+    const int rc = mpq_forward_layer(p->forward, layer, t->o->seqs, &p->x, err);
+    mpq_forward_fill(p->forward, NULL, NULL);
+    return rc;
+}
+
+static int
+tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, int is_last,
+           struct mpq_err *err)
+{
+    const struct mpq_tuner *tuner = t->o->tuner;
+    const struct mpq_input *in = NULL;
+    size_t n = 0;
+
+    if (t->o->hessian && mpq_hessian_layer(t->o->hessian, layer, &in, &n, err) < 0)
+        return -1;
+    if (p && tuner->sees_quantized) {
+        memcpy(p->ahead.x, p->x.x, p->x.n * p->x.width * sizeof *p->x.x);
+        if (mpq_activity_layer(p->activity, layer, &p->ahead, err) < 0)
+            return -1;
+    } else if (p && mpq_activity_layer(p->activity, layer, &p->x, err) < 0) {
+        return -1;
+    }
+    if (p) {
+        in = mpq_activity_inputs(p->activity);
+        n = MPQ_TAP_INPUTS;
+    }
+    if (tuner->layer(t, layer, in, n, err) < 0 || mpq_tune_rest(t, layer, err) < 0 ||
+        mpq_store_finish_layer(t->store, err) < 0)
+        return -1;
+    if (p && tuner->sees_quantized && !is_last)
+        return pass_layer(t, p, layer, err);
+    return 0;
+}
+
+/* A layer that an earlier run has finished. */
+static int
+skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
+{
+    const struct mpq_input *in;
+    size_t n;
+
+    for (size_t i = 0; i < t->file->n; i++)
+        if (t->held[i] && t->file->pieces[i].weight->layer == (int)layer)
+            t->ready[i] = 1;
+    if (t->o->hessian)
+        return mpq_hessian_layer(t->o->hessian, layer, &in, &n, err);
+    return p ? pass_layer(t, p, layer, err) : 0;
+}
+
+static int
+tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
+{
+    const struct mpq_tuner *tuner = t->o->tuner;
+    const size_t finished = mpq_store_finished(t->store);
+    struct passage passage = { 0 }, *p = NULL;
+    int rc = -1;
+
+    if (t->o->seqs && finished < n_layers) {
+        p = &passage;
+        if (begin_passage(p, t->source, t->o->seqs, MPQ_ACTIVITY_HESSIAN,
+                          tuner->sees_quantized, t->o->threads, err) < 0)
+            goto out;
+    }
+    for (size_t l = 0; l < n_layers; l++) {
+        if ((l < finished ? skip_layer(t, p, l, err)
+                          : tune_layer(t, p, l, l + 1 == n_layers, err)) < 0)
+            goto out;
+        if (t->o->progress)
+            t->o->progress(t->o->ctx, 1);
+    }
+    rc = t->o->hessian ? mpq_hessian_end(t->o->hessian, err) : 0;
+out:
+    end_passage(&passage);
+    return rc;
+}
+
+/* Is it a matrix of the blocks that is to be rounded? */
+static int
+is_rounded(const struct mpq_piece *p)
+{
+    return p->weight->layer >= 0 && p->weight->is_linear &&
+           !mpq_type_is_float(p->type) && !mpq_type_eq(p->type, p->weight->tensor.type);
+}
+
+int
+mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
+         const struct mpq_source *s, const struct mpq_tune_options *options,
+         struct mpq_err *err)
+{
+    const struct mpq_tuner *tuner = options->tuner;
+    struct mpq_tune t = { .o = options, .file = f, .source = s };
+    struct mpq_store_options store = { .path = options->part,
+                                       .description = options->description };
+    int rc = -1;
+
+    *out = NULL;
+    t.held = mpq_array(f->n, 1);
+    t.ready = mpq_array(f->n, 1);
+    t.scratch = mpq_array(options->threads, sizeof *t.scratch);
+    if (!t.held || !t.ready || !t.scratch) {
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
+        goto out;
+    }
+    for (size_t i = 0; i < f->n; i++)
+        t.held[i] =
+            is_rounded(&f->pieces[i]) || (tuner->holds && tuner->holds(&f->pieces[i]));
+    store.held = t.held;
+    store.n_layers = (size_t)mpq_source_hparams(s)->n_layer;
+    if (mpq_store_new(&t.store, f, &store, err) < 0 ||
+        tune_all(&t, store.n_layers, err) < 0)
+        goto out;
+    *out = t.store;
+    t.store = NULL;
+    rc = 0;
+out:
+    for (unsigned i = 0; t.scratch && i < options->threads; i++)
+        free(t.scratch[i]);
+    free(t.scratch);
+    free(t.held);
+    free(t.ready);
+    mpq_store_free(t.store);
+    return rc;
+}
+
+/* --- importance ------------------------------------------------------------------ */
+
+/* Puts the mean squares of an input where its matrices find them. */
+static void
+share(struct mpq_importance *importance, const struct mpq_packfile *f,
+      const struct mpq_input *in, float *values)
+{
+    for (size_t c = 0; c < in->cols; c++)
+        values[c] = in->n_tokens ? (float)(in->diagonal[c] / (double)in->n_tokens) : 1;
+    for (size_t k = 0; k < in->n_weights; k++)
+        for (size_t i = 0; i < f->n; i++)
+            if (!strcmp(f->pieces[i].weight->name, in->weights[k]->name))
+                importance[i] = (struct mpq_importance){ values, 1 };
+}
+
+int
+mpq_tune_importance(struct mpq_importance *importance, float **memory,
+                    const struct mpq_packfile *f, const struct mpq_source *s,
+                    const struct mpq_seqs *seqs, unsigned threads, struct mpq_err *err)
+{
+    struct passage p = { 0 };
+    size_t at = 0, room = 0;
+    int rc = -1;
+
+    *memory = NULL;
+    if (begin_passage(&p, s, seqs, MPQ_ACTIVITY_DIAGONAL, 0, threads, err) < 0)
+        goto out;
+    const struct mpq_net *net = mpq_forward_net(p.forward);
+    room = net->n_layer * (2 * net->n_embd + net->n_head * net->head_dim + net->n_ff);
+    if (!(*memory = mpq_array(room, sizeof **memory))) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu numbers", room);
+        goto out;
+    }
+    for (size_t l = 0; l < net->n_layer; l++) {
+        if (mpq_activity_layer(p.activity, l, &p.x, err) < 0)
+            goto out;
+        const struct mpq_input *in = mpq_activity_inputs(p.activity);
+        for (int i = 0; i < MPQ_TAP_INPUTS; at += in[i++].cols) {
+            assert(in[i].cols <= room - at);
+            share(importance, f, &in[i], *memory + at);
+        }
+    }
+    rc = 0;
+out:
+    end_passage(&p);
+    return rc;
+}

@@ -1,0 +1,50 @@
+/* What the tune*.c files share; nobody else includes this. */
+#ifndef MPQ_MODEL_TUNE_OWN_H
+#define MPQ_MODEL_TUNE_OWN_H
+
+#include "model/tune.h"
+
+/* A run under way. */
+struct mpq_tune {
+    const struct mpq_tune_options *o;
+    const struct mpq_packfile *file;
+    const struct mpq_source *source;
+    struct mpq_store *store;
+    unsigned char *held;  /* [file->n] to be kept in the store */
+    unsigned char *ready; /* [file->n] its rows are there */
+    float **scratch;      /* [threads] */
+    size_t scratch_room;  /* floats */
+};
+
+struct mpq_tuner {
+    const char *name;
+    int sees_inputs;    /* its layer() is given the layer's inputs */
+    int sees_quantized; /* with the layers below as they are in the store */
+    /* Which pieces it fills beside the matrices that are rounded; NULL: none. */
+    int (*holds)(const struct mpq_piece *p);
+    /* Fills the store with the pieces of LAYER. IN[n]: what its matrices are given; one
+     * of them without tokens is not known. */
+    int (*layer)(struct mpq_tune *t, size_t layer, const struct mpq_input *in, size_t n,
+                 struct mpq_err *err);
+};
+
+/* The piece of W that is to be kept, or NULL. */
+const struct mpq_piece *
+mpq_tune_piece(const struct mpq_tune *t, const struct mpq_weight *w);
+/* Its rows in the store; their length. */
+unsigned char *mpq_tune_rows(const struct mpq_tune *t, const struct mpq_piece *p);
+size_t mpq_tune_row_bytes(const struct mpq_piece *p);
+/* Tells what became of a piece, which is ready now. */
+void mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
+                   const struct mpq_tuned *told);
+/* N floats of scratch memory for each thread. */
+MPQ_MUST_CHECK int mpq_tune_scratch(struct mpq_tune *t, size_t n, struct mpq_err *err);
+
+/* Encodes all rows of P one by one, weighed by DIAGONAL[cols] (NULL: by what the run
+ * has for it). */
+MPQ_MUST_CHECK int mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p,
+                                  const double *diagonal, struct mpq_err *err);
+/* The same for every piece of LAYER that is not ready yet, which are UNSERVED. */
+MPQ_MUST_CHECK int mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err);
+
+#endif

@@ -1,0 +1,103 @@
+#!/bin/sh
+# mpq-pack with quantizers that look at what matrices are multiplied with: the same bytes
+# whatever the threads and interruptions, every way in which it can be asked wrongly.
+. "$(dirname "$0")/lib.sh"
+tiny=$top/examples/tiny-model/tiny-model.gguf
+text=$top/examples/tiny-model/text.calib.txt
+layers=$(sed -n 's/.*"num_hidden_layers": *\([0-9]*\).*/\1/p' "$top/examples/tiny-model/config.json")
+sizes=' bytes, [0-9.]* -> [0-9.]* bits for each weight$'
+calib=' sequences, [0-9]* tokens$'
+silent() {
+    grep -v -e "^mpq-pack: [0-9]* -> [0-9]*$sizes" -e "$calib" err >err.rest
+    if [ ! -s err.rest ]; then pass; else fail "not silent: $(head -3 err.rest)"; fi
+}
+plan() { # plan TYPE [OVERRIDE...]
+    printf '#unit\ttype\ntoken_embd\tbf16\n'
+    for i in $(seq 0 $((layers - 1))); do printf 'blk.%d\t%s\n' "$i" "$1"; done
+    shift
+    for o; do printf '%s\n' "$o"; done
+}
+few="--ctx 128 --samples 8 --effort fast"
+ask() { run "$1" mpq-pack -p plan.tsv "$@" "$tiny"; }
+
+# what goes with what
+plan q4_0 >plan.tsv
+run 2 mpq-pack -p plan.tsv -m gptq -o f "$tiny"; says "-m gptq takes -c FILE, or --hessian FILE"
+run 2 mpq-pack -p plan.tsv -m gptq -c "$text" --hessian h -o f "$tiny"; says "-m gptq takes"
+run 2 mpq-pack -p plan.tsv -m hqq --hessian h -o f "$tiny"; says "-m hqq takes no --hessian"
+run 2 mpq-pack -p plan.tsv --damp 0.1 -o f "$tiny"; says "--damp is for -m gptq"
+run 2 mpq-pack -p plan.tsv --ctx 64 -o f "$tiny"; says "--ctx is for -c FILE"
+run 2 mpq-pack -p plan.tsv --resume "$tiny"; says "--resume takes -o FILE"
+run 2 mpq-pack -p - -m gptq -c - -o f "$tiny"; says "standard input is asked for twice"
+run 1 mpq-pack -p plan.tsv -m gptq -c absent -o f "$tiny"; says "absent: No such file"
+head -c 300 "$text" >short
+run 1 mpq-pack -p plan.tsv -m gptq -c short -o f "$tiny"; says "short: "; one_line
+run 1 mpq-pack -p plan.tsv -m gptq -c "$text" --ctx 128 --samples 1 -o f \
+    --imatrix absent "$tiny"
+absent f
+
+# every type; the same bytes for every number of threads, from a pipe, and in a fake file
+for type in q8_0 q6_k q4_k q4_0 iq4_nl q3_k q2_k; do
+    plan $type "$(printf 'blk.1.ffn_down\tf16')" >plan.tsv
+    run 0 mpq-pack -p plan.tsv -m gptq -c "$text" $few -j 1 -o one.gguf "$tiny"; silent
+    run 0 mpq-pack -p plan.tsv -m gptq -c "$text" $few -j 3 -o three.gguf "$tiny"
+    same one.gguf three.gguf
+    run 0 mpq-pack --check plan.tsv one.gguf
+    run 0 mpq-pack -q -p plan.tsv -m rtn --effort fast -o rtn.gguf "$tiny"
+    if cmp -s one.gguf rtn.gguf; then fail "$type: gptq is rtn"; else pass; fi
+done
+sh_run 0 "cat '$text' | mpq-pack -p plan.tsv -m gptq -c - $few -o pipe.gguf '$tiny'"
+same one.gguf pipe.gguf
+
+# closer to the model than rounding alone, by divergence
+plan q3_k >plan.tsv
+valid=$top/examples/tiny-model/text.valid.txt
+run 0 mpq-pack -q -p plan.tsv -c "$text" --ctx 256 -o rtn.gguf "$tiny"
+run 0 mpq-pack -q -p plan.tsv -m gptq -c "$text" --ctx 256 -o gptq.gguf "$tiny"
+for m in rtn gptq; do
+    run 0 mpq-eval -q --ref "$tiny" -x "$valid" --ctx 256 --chunks 8 $m.gguf
+    awk -F '\t' '$3 == "kld" { print $4 }' out >$m.kld
+done
+run 0 awk -v a="$(cat gptq.kld)" -v b="$(cat rtn.kld)" 'BEGIN { exit !(a > 0 && a < 0.8 * b) }'
+
+# hqq: types that it does not serve are told once
+plan q4_0 "$(printf 'blk.1.ffn_down\tq4_k')" >plan.tsv
+run 0 mpq-pack -p plan.tsv -m hqq -o hqq.gguf "$tiny"
+says "1 matrices of types that hqq does not serve are rounded by rtn (blk.1.ffn_down: q4_k)"
+run 0 mpq-pack -p plan.tsv -m hqq -j 1 -o one.gguf "$tiny"; same one.gguf hqq.gguf
+run 0 mpq-pack --check plan.tsv hqq.gguf
+
+# interrupted at random moments, with SIGKILL, it ends in the same bytes
+plan q4_0 >plan.tsv
+long="-m gptq --ctx 256 --samples 40 -j 2"
+run 0 mpq-pack -q -p plan.tsv $long -c "$text" -o whole.gguf "$tiny"
+n=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    mpq-pack -q -p plan.tsv $long -c "$text" --resume -o resumed.gguf "$tiny" &
+    pid=$!
+    sleep "0.$((i * 37 % 100 / 10))$((i * 7 % 10))"
+    kill -$([ $((i % 3)) = 0 ] && echo TERM || echo KILL) $pid 2>/dev/null && n=$((n + 1))
+    wait $pid 2>/dev/null
+    [ -e resumed.gguf ] && break
+done
+if [ $n -gt 0 ]; then pass; else fail "never interrupted"; fi
+if [ ! -e resumed.gguf ]; then
+    run 1 mpq-pack -q -p plan.tsv $long --damp 0.02 -c "$text" --resume -o resumed.gguf "$tiny"
+    says "resumed.gguf.part: was begun with 'method -m gptq --effort default --damp 0.01"
+    says "now it is 'method -m gptq --effort default --damp 0.02"
+    run 0 mpq-pack -q -p plan.tsv $long -c "$text" --resume -o resumed.gguf "$tiny"
+fi
+same whole.gguf resumed.gguf
+absent resumed.gguf.part
+for m in rtn hqq; do # these have nothing to look at, but may be asked
+    run 0 mpq-pack -q -p plan.tsv -m $m -o whole.gguf "$tiny"
+    run 0 mpq-pack -q -p plan.tsv -m $m --resume -o resumed.gguf "$tiny"
+    same whole.gguf resumed.gguf
+done
+echo something >resumed.gguf.part
+run 1 mpq-pack -q -p plan.tsv --resume -o resumed.gguf "$tiny"
+says "resumed.gguf.part: is no unfinished file of mpq-pack"
+equal something "$(cat resumed.gguf.part)" "somebody's file"
+: >resumed.gguf.part
+run 0 mpq-pack -q -p plan.tsv --resume -o resumed.gguf "$tiny"
+finish
