@@ -67,6 +67,9 @@ extern struct cli_common cli;
  * Operands are moved to the end of argv (options may follow them); returns the index of
  * the first. */
 int cli_parse(const struct cli_tool *tool, int argc, char **argv);
+/* Misuse (exit 2) when PATH, what OPTION writes, is a file that the command line names
+ * for reading: it would be lost. cli_parse does it for -o. */
+void cli_refuse_input(const char *option, const char *path);
 /* Was the option with this long name given? */
 int cli_given(const char *name);
 /* Prints the error if there is one, removes unfinished output, checks stdout. Returns

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int help, version;
@@ -265,6 +266,42 @@ check_operands(const struct cli_tool *tool, char **operands, int n)
         cli_misuse_usage("nothing to read: standard input is a terminal");
 }
 
+/* What the command line names for reading: operands and options' values. */
+static char **operands_kept;
+static int n_operands_kept;
+
+/* Is PATH the regular file that THIS is? */
+static int
+is_same_file(const struct stat *this, const char *path)
+{
+    struct stat st;
+
+    return path && stat(path, &st) == 0 && st.st_dev == this->st_dev &&
+           st.st_ino == this->st_ino;
+}
+
+void
+cli_refuse_input(const char *option, const char *path)
+{
+    struct stat st;
+    int found = 0;
+
+    if (!path || strcmp(path, "-") == 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+        return;
+    for (int i = 0; i < n_operands_kept; i++)
+        found |= is_same_file(&st, operands_kept[i]);
+    for (size_t i = 0; cli_option(i); i++) {
+        const struct cli_opt *o = cli_option(i);
+        const struct cli_list *l = o->type == CLI_LIST ? o->value : NULL;
+        const char *value = o->type == CLI_STR ? *(const char **)o->value : NULL;
+        found |= value && value != path && is_same_file(&st, value);
+        for (size_t k = 0; l && k < l->n; k++)
+            found |= is_same_file(&st, l->items[k]);
+    }
+    if (found)
+        cli_misuse("%s: '%s' is read as well: write another file", option, path);
+}
+
 int
 cli_parse(const struct cli_tool *tool, int argc, char **argv)
 {
@@ -304,6 +341,9 @@ cli_parse(const struct cli_tool *tool, int argc, char **argv)
     for (int i = 0; i < n_operands; i++)
         argv[argc - n_operands + i] = operands[i];
     free(operands);
+    operands_kept = argv + argc - n_operands;
+    n_operands_kept = n_operands;
+    cli_refuse_input("-o", cli.output);
     return argc - n_operands;
 }
 

@@ -100,6 +100,11 @@ check_options(const char *model, struct mpq_err *err)
                         ev.show_tokens ? "--tokens"
                         : ev.save      ? "--save-ref"
                                        : "--load-ref");
+    if (ev.save &&
+        (strcmp(ev.save, "-") == 0 || (cli.output && strcmp(ev.save, cli.output) == 0)))
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "--save-ref: takes a file of its own, not '%s'", ev.save);
+    cli_refuse_input("--save-ref", ev.save);
     if (ev.ref && ev.load)
         return mpq_fail(err, MPQ_EUSAGE, "--ref and --load-ref: one reference");
     if (ev.stride >= ev.ctx)

@@ -50,7 +50,7 @@ def complete_batch(model, ids):
 
 
 def complete(model, tokenizer, prompts):
-    encoded = [[END, *tokenizer.encode(p).ids] for p in prompts]
+    encoded = [[END, *tokenizer.encode(p, add_special_tokens=False).ids] for p in prompts]
     order = sorted(range(len(prompts)), key=lambda i: len(encoded[i]))
     done = {}
     for _, same in itertools.groupby(order, lambda i: len(encoded[i])):
@@ -88,7 +88,7 @@ def print_solved(label, items, completions):
 @torch.no_grad()
 def print_perplexity(model, tokenizer, path, length=512):
     """As llama-perplexity takes it: windows of 512 tokens that begin with END, of which the second half counts."""
-    ids = [END, *tokenizer.encode(path.read_text()).ids]
+    ids = [END, *tokenizer.encode(path.read_text(), add_special_tokens=False).ids]
     rows = torch.tensor(ids[:len(ids) // length * length]).view(-1, length)
     rows[:, 0] = END
     nats = []
@@ -105,7 +105,7 @@ def compare_tokens(binary, gguf, tokenizer, texts):
     for text in texts:
         command = [binary, "-m", gguf, "--ids", "--stdin", "--no-escape", "--log-disable"]
         out = subprocess.run(command, input=text.encode(), capture_output=True, check=True).stdout
-        differ += json.loads(out) != [END, *tokenizer.encode(text).ids]
+        differ += json.loads(out) != [END, *tokenizer.encode(text, add_special_tokens=False).ids]
     print(f"llama-tokenize: {differ} of {len(texts)} texts differ")
     return differ
 

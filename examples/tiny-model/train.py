@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 import problems
 from model import Config, Llama
@@ -54,6 +54,9 @@ def train_tokenizer(text, vocab_size):
                                   initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
     some = (p + a for p, a, _ in itertools.islice(problems.stream("train", "tokenizer"), 3000))
     tokenizer.train_from_iterator(itertools.chain(text.split("\n\n"), some), trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<|endoftext|> $A", pair="<|endoftext|> $A <|endoftext|>:1 $B:1",
+        special_tokens=[("<|endoftext|>", END)])
     return tokenizer
 
 
@@ -66,8 +69,8 @@ def text_batch(ids, rng):
 
 def encode_problems(tokenizer, items):
     """Tokens of problems, each after an END, and for each token 1 where it is part of the answer."""
-    prompts = tokenizer.encode_batch_fast([p for p, _, _ in items])
-    answers = tokenizer.encode_batch_fast([a for _, a, _ in items])
+    prompts = tokenizer.encode_batch_fast([p for p, _, _ in items], add_special_tokens=False)
+    answers = tokenizer.encode_batch_fast([a for _, a, _ in items], add_special_tokens=False)
     ids, is_answer = [], []
     for prompt, answer in zip(prompts, answers):
         ids += [END, *prompt.ids, *answer.ids]
@@ -209,7 +212,7 @@ def prepare(args):
     if not path.exists():
         train_tokenizer(parts["train"], Config.vocab_size).save(str(path))
     tokenizer = Tokenizer.from_file(str(path))
-    encode = lambda text: np.array(tokenizer.encode(text).ids, dtype=np.int64)
+    encode = lambda text: np.array(tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
     return tokenizer, encode(parts["train"]), encode(parts["valid"]), len(parts["valid"].encode())
 
 

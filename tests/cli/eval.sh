@@ -37,7 +37,7 @@ sh_run 0 "gzip -c '$model' | mpq-eval --chunks 20 -x '$text'"; same out twenty
 sh_run 0 "mpq-eval --chunks 20 -x - '$model' <'$text'"
 equal "$(awk '/ppl/ {print $9}' twenty)" "$(awk '/ppl/ {print $9}' out)" "text from a pipe"
 run 0 mpq-eval --chunks 20 -x "$text" "$tiny"
-near 52.7317 "$(value ppl)" 0.001 "the folder, whose tokenizer.json asks for no BOS"
+near 52.6421 "$(value ppl)" 0.001 "the folder, which begins texts as the GGUF does"
 
 # A reference. llama-perplexity --kl-divergence for an F32 copy of this Q4_K file made by
 # llama-quantize, 20 chunks: see tests/bench/eval.py. Here: laws.
@@ -194,4 +194,23 @@ fi
 sh_run 0 "mpq-eval --tokens -x '$text' '$model' | head -1 >/dev/null"; silent
 sh_run 0 "mpq-eval --chunks 2 --progress=always -x '$text' '$model' 2>bar >/dev/null"
 grep -q 'tokens/s' bar && pass || fail "no rate in the bar: $(tr '\r' '\n' <bar | tail -1)"
+
+# what is read is never written over
+cp "$top/examples/tiny-model/text.valid.txt" own.txt
+cp "$top/examples/tiny-model/tiny-model.gguf" own.gguf
+run 2 mpq-eval -x own.txt --chunks 1 -o own.txt own.gguf
+says "-o: 'own.txt' is read as well"
+run 2 mpq-eval -x own.txt --chunks 1 --save-ref own.gguf own.gguf
+says "--save-ref: 'own.gguf' is read as well"
+run 2 mpq-eval -x own.txt --chunks 1 --save-ref - own.gguf
+says "--save-ref: takes a file of its own"
+run 2 mpq-eval -x own.txt --chunks 1 --save-ref a.out -o a.out own.gguf
+says "--save-ref: takes a file of its own"
+cmp -s own.gguf "$top/examples/tiny-model/tiny-model.gguf" && pass || fail "the model changed"
+
+# the folder begins texts with BOS as the GGUF does
+run 0 mpq-eval -q --tokens -x own.txt "$top/examples/tiny-model"
+grep -v '^##' out >folder.tokens
+run 0 mpq-eval -q --tokens -x own.txt own.gguf
+grep -v '^##' out | cmp -s - folder.tokens && pass || fail "folder and GGUF: other tokens"
 finish
