@@ -1,32 +1,14 @@
 /* A tokenizer.json as GGUF keys. */
 #include "base/buf.h"
-#include "model/convert_own.h"
-#include "model/tok_own.h"
+#include "model/convert_vocab.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY(x) "tokenizer.ggml." x
-
 /* Of added tokens, as llama.cpp's converters give it; they are never merged. */
 static const float added_score = -1000;
-
-struct vocab {
-    const struct mpq_source *source;
-    const struct mpq_json *json, *model; /* tokenizer.json */
-    const struct mpq_json *config;       /* config.json, or NULL, as the next two */
-    const struct mpq_json *tokenizer_config, *generation;
-    struct mpq_gguf_head *h;
-    int by_score; /* SentencePiece: GGUF's "llama", else "gpt2" */
-    size_t n;
-    const char **text; /* [n] */
-    size_t *len;       /* [n] */
-    uint32_t *kind;    /* [n], enum mpq_tok_kind; 0: none yet */
-    float *score;      /* [n] */
-    struct mpq_pool pool;
-};
 
 static const char *
 text_at(const struct mpq_json *v, const char *key)
@@ -46,7 +28,7 @@ flag_at(const struct mpq_json *v, const char *key)
 }
 
 static int
-no_memory(const struct vocab *v, struct mpq_err *err)
+no_memory(const struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(v->source));
 }
@@ -86,8 +68,8 @@ is_byte_token(const char *s, size_t n)
 
 /* The token ID must be a row of the embedding and, unless it is the same, free. */
 static int
-set_token(struct vocab *v, const struct mpq_json *id_value, const char *s, size_t n,
-          enum mpq_tok_kind kind, struct mpq_err *err)
+set_token(struct mpq_convert_vocab *v, const struct mpq_json *id_value, const char *s,
+          size_t n, enum mpq_tok_kind kind, struct mpq_err *err)
 {
     const char *name = mpq_source_name(v->source);
     uint64_t id;
@@ -112,7 +94,7 @@ set_token(struct vocab *v, const struct mpq_json *id_value, const char *s, size_
 }
 
 static int
-read_vocab(struct vocab *v, struct mpq_err *err)
+read_vocab(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     const struct mpq_json *vocab = mpq_json_get(v->model, "vocab"), *id;
     const char *s;
@@ -134,7 +116,7 @@ read_vocab(struct vocab *v, struct mpq_err *err)
 
 /* U+2581 becomes a blank: llama.cpp looks for user-defined tokens in the plain text. */
 static int
-plain_blanks(struct vocab *v, uint64_t id, struct mpq_err *err)
+plain_blanks(struct mpq_convert_vocab *v, uint64_t id, struct mpq_err *err)
 {
     char *copy, *to;
 
@@ -155,7 +137,7 @@ plain_blanks(struct vocab *v, uint64_t id, struct mpq_err *err)
 }
 
 static int
-read_added(struct vocab *v, struct mpq_err *err)
+read_added(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     const struct mpq_json *added = mpq_json_get(v->json, "added_tokens");
 
@@ -182,7 +164,7 @@ read_added(struct vocab *v, struct mpq_err *err)
 
 /* Rows of the embedding that are no token. */
 static int
-fill_holes(struct vocab *v, struct mpq_err *err)
+fill_holes(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     char name[32];
 
@@ -218,7 +200,7 @@ sides(const struct mpq_json *m, const char **a, size_t *n_a, const char **b,
 }
 
 static int
-bad_merge(const struct vocab *v, size_t i, struct mpq_err *err)
+bad_merge(const struct mpq_convert_vocab *v, size_t i, struct mpq_err *err)
 {
     return mpq_fail(err, MPQ_EDATA, "%s: tokenizer.json: merge %zu is no pair of texts",
                     mpq_source_name(v->source), i);
@@ -227,7 +209,7 @@ bad_merge(const struct vocab *v, size_t i, struct mpq_err *err)
 /* "left right" for each merge; a blank within a side as U+0120, as llama.cpp's reader
  * expects it. */
 static int
-put_merges(struct vocab *v, struct mpq_err *err)
+put_merges(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     const struct mpq_json *merges = mpq_json_get(v->model, "merges");
     const size_t n = mpq_json_count(merges);
@@ -262,7 +244,7 @@ put_merges(struct vocab *v, struct mpq_err *err)
             goto out;
         }
     }
-    mpq_gguf_put_strings(v->h, KEY("merges"), text, len, n);
+    mpq_gguf_put_strings(v->h, MPQ_CONVERT_KEY("merges"), text, len, n);
     rc = 0;
 out:
     mpq_buf_free(&b);
@@ -277,7 +259,7 @@ out:
  * original (there the scores count down). Single characters, which nothing makes,
  * follow. */
 static int
-make_scores(struct vocab *v, struct mpq_err *err)
+make_scores(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     const struct mpq_json *merges = mpq_json_get(v->model, "merges"),
                           *vocab = mpq_json_get(v->model, "vocab");
@@ -346,7 +328,7 @@ adds_prefix(const struct mpq_json *v)
 }
 
 static int
-put_tokens(struct vocab *v, struct mpq_err *err)
+put_tokens(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     struct mpq_buf stages = { 0 };
     const char *pre = "default";
@@ -367,193 +349,26 @@ put_tokens(struct vocab *v, struct mpq_err *err)
         }
     }
     mpq_buf_free(&stages);
-    mpq_gguf_put_str(v->h, KEY("model"), v->by_score ? "llama" : "gpt2",
+    mpq_gguf_put_str(v->h, MPQ_CONVERT_KEY("model"), v->by_score ? "llama" : "gpt2",
                      v->by_score ? 5 : 4);
-    mpq_gguf_put_str(v->h, KEY("pre"), pre, strlen(pre));
-    mpq_gguf_put_strings(v->h, KEY("tokens"), v->text, v->len, v->n);
+    mpq_gguf_put_str(v->h, MPQ_CONVERT_KEY("pre"), pre, strlen(pre));
+    mpq_gguf_put_strings(v->h, MPQ_CONVERT_KEY("tokens"), v->text, v->len, v->n);
     if (v->by_score)
-        mpq_gguf_put_array(v->h, KEY("scores"), MPQ_GGUF_F32, v->score, sizeof(float),
-                           v->n);
-    mpq_gguf_put_array(v->h, KEY("token_type"), MPQ_GGUF_I32, v->kind, sizeof(uint32_t),
-                       v->n);
+        mpq_gguf_put_array(v->h, MPQ_CONVERT_KEY("scores"), MPQ_GGUF_F32, v->score,
+                           sizeof(float), v->n);
+    mpq_gguf_put_array(v->h, MPQ_CONVERT_KEY("token_type"), MPQ_GGUF_I32, v->kind,
+                       sizeof(uint32_t), v->n);
     if (!v->by_score && put_merges(v, err) < 0)
         return -1;
     if (v->by_score)
-        mpq_gguf_put_bool(v->h, KEY("add_space_prefix"),
+        mpq_gguf_put_bool(v->h, MPQ_CONVERT_KEY("add_space_prefix"),
                           adds_prefix(mpq_json_get(v->json, "normalizer")) ||
                               adds_prefix(mpq_json_get(v->json, "pre_tokenizer")));
     return 0;
 }
 
-/* The id of the token called S, or -1. */
-static int64_t
-id_of(const struct vocab *v, const char *s)
-{
-    const size_t n = strlen(s);
-
-    for (size_t i = 0; n && i < v->n; i++)
-        if (v->len[i] == n && memcmp(v->text[i], s, n) == 0)
-            return (int64_t)i;
-    return -1;
-}
-
-/* bos_token and the like in tokenizer_config.json: a text, or an object with it. */
-static const char *
-named_token(const struct vocab *v, const char *type)
-{
-    char key[32];
-
-    snprintf(key, sizeof key, "%s_token", type);
-    const struct mpq_json *t = mpq_json_get(v->tokenizer_config, key);
-    return mpq_json_is_object(t) ? text_at(t, "content")
-                                 : text_at(v->tokenizer_config, key);
-}
-
-/* An id, or the first of a list, that config.json or generation_config.json gives. */
-static int64_t
-configured_id(const struct vocab *v, const char *type)
-{
-    const struct mpq_json *places[] = { v->config,
-                                        mpq_json_get(v->config, "text_config"),
-                                        v->generation };
-    char key[32];
-    uint64_t id;
-
-    snprintf(key, sizeof key, "%s_token_id", type);
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const struct mpq_json *t = mpq_json_get(places[i], key);
-        if (mpq_json_is_array(t))
-            t = mpq_json_item(t, 0);
-        if (mpq_json_u64(t, &id) == 1 && id < v->n)
-            return (int64_t)id;
-    }
-    return -1;
-}
-
-static int64_t
-special_id(const struct vocab *v, const char *type)
-{
-    const int64_t id = id_of(v, named_token(v, type));
-
-    return id >= 0 ? id : configured_id(v, type);
-}
-
-/* The token that the post-processor puts FIRST, or last; NULL when it adds none there.
- * *told: it says something about this. */
-static const char *
-template_token(const struct mpq_json *post, int first, int *told)
-{
-    const struct mpq_json *all = mpq_json_get(post, "processors"),
-                          *single = mpq_json_get(post, "single");
-    const size_t n = mpq_json_count(single);
-    const char *type = text_at(post, "type"), *found = NULL;
-
-    for (size_t i = 0; i < mpq_json_count(all); i++) {
-        const struct mpq_json *one = mpq_json_item(all, i);
-        const char *s =
-            mpq_json_get(one, "processors") ? NULL : template_token(one, first, told);
-        found = s ? s : found;
-    }
-    if (strcmp(type, "ByteLevel") == 0 || strcmp(type, "TemplateProcessing") == 0)
-        *told = 1;
-    if (n > 1) {
-        const struct mpq_json *t = mpq_json_item(single, first ? 0 : n - 1);
-        const char *id = text_at(mpq_json_get(t, "SpecialToken"), "id");
-        found = *id ? id : NULL;
-    }
-    return found;
-}
-
-static void
-put_add(struct vocab *v, const char *type, int first, int64_t id)
-{
-    char key[64];
-    int told = 0, on = 0;
-    const char *s =
-        template_token(mpq_json_get(v->json, "post_processor"), first, &told);
-
-    snprintf(key, sizeof key, "add_%s_token", type);
-    if (s)
-        on = id >= 0 && id_of(v, s) == id;
-    else if (!told)
-        on = flag_at(v->tokenizer_config, key);
-    snprintf(key, sizeof key, KEY("add_%s_token"), type);
-    mpq_gguf_put_bool(v->h, key, on);
-}
-
-/* Ends of generation beside eos, unless llama.cpp knows them by their names. */
-static void
-put_ends(struct vocab *v, int64_t eos)
-{
-    static const char *const known[] = {
-        "<|eot_id|>", "<|im_end|>",    "<|end|>",         "<end_of_turn>",
-        "<|eom_id|>", "<|endoftext|>", "<|end_of_text|>", "<EOT>",
-        "<|return|>", "<|call|>",      "[EOT]",           "</s>",
-    };
-    static const char *const keys[] = { KEY("eot_token_id"), KEY("eom_token_id") };
-    const struct mpq_json *list = mpq_json_get(v->generation, "eos_token_id");
-    size_t n = 0;
-    uint64_t id;
-
-    if (!mpq_json_is_array(list))
-        list = mpq_json_get(v->config, "eos_token_id");
-    for (size_t i = 0; i < mpq_json_count(list) && n < 2; i++) {
-        int skip = mpq_json_u64(mpq_json_item(list, i), &id) != 1 || id >= v->n ||
-                   (int64_t)id == eos;
-        for (size_t k = 0; !skip && k < sizeof known / sizeof *known; k++)
-            skip = strcmp(v->text[id], known[k]) == 0;
-        if (!skip)
-            mpq_gguf_put_u32(v->h, keys[n++], (uint32_t)id);
-    }
-}
-
-static void
-put_special(struct vocab *v)
-{
-    static const struct {
-        const char *type, *key;
-    } all[] = {
-        { "bos", KEY("bos_token_id") },     { "eos", KEY("eos_token_id") },
-        { "unk", KEY("unknown_token_id") }, { "sep", KEY("seperator_token_id") },
-        { "pad", KEY("padding_token_id") }, { "cls", KEY("cls_token_id") },
-        { "mask", KEY("mask_token_id") }
-    };
-    int64_t ids[2] = { -1, -1 };
-
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        int64_t id = special_id(v, all[i].type);
-        if (id < 0 && i == 2) /* the model's own word */
-            id = id_of(v, text_at(v->model, "unk_token"));
-        if (id >= 0)
-            mpq_gguf_put_u32(v->h, all[i].key, (uint32_t)id);
-        if (i < 2)
-            ids[i] = id;
-    }
-    put_ends(v, ids[1]);
-    put_add(v, "bos", 1, ids[0]);
-    put_add(v, "eos", 0, ids[1]);
-}
-
-/* chat_template of tokenizer_config.json (a text, or a list with a default one), else
- * the file chat_template.jinja. */
 static int
-put_template(struct vocab *v, struct mpq_err *err)
-{
-    const struct mpq_json *t = mpq_json_get(v->tokenizer_config, "chat_template");
-    const char *text = mpq_json_str(t, NULL);
-
-    for (size_t i = 0; i < mpq_json_count(t); i++)
-        if (strcmp(text_at(mpq_json_item(t, i), "name"), "default") == 0)
-            text = text_at(mpq_json_item(t, i), "template");
-    if (!text && mpq_source_text(v->source, "chat_template.jinja", &text, err) < 0)
-        return -1;
-    if (text)
-        mpq_gguf_put_str(v->h, "tokenizer.chat_template", text, strlen(text));
-    return 0;
-}
-
-static int
-put_all(struct vocab *v, struct mpq_err *err)
+put_all(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
     const char *type = text_at(v->model, "type");
 
@@ -574,8 +389,7 @@ put_all(struct vocab *v, struct mpq_err *err)
     if (read_vocab(v, err) < 0 || read_added(v, err) < 0 || fill_holes(v, err) < 0 ||
         (v->by_score && make_scores(v, err) < 0) || put_tokens(v, err) < 0)
         return -1;
-    put_special(v);
-    return put_template(v, err);
+    return mpq_convert_put_special(v, err);
 }
 
 /* The file FILE as JSON into *out, which stays NULL where there is none. */
@@ -601,7 +415,7 @@ mpq_convert_put_tokenizer(struct mpq_gguf_head *h, const struct mpq_source *s,
                                          "generation_config.json" };
     enum { N = sizeof files / sizeof *files };
     struct mpq_json *json[N] = { NULL };
-    struct vocab v = { .source = s, .h = h, .n = n_vocab };
+    struct mpq_convert_vocab v = { .source = s, .h = h, .n = n_vocab };
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < N; i++)

@@ -12,8 +12,10 @@ BIN is the folder of the programs. Checked are
   - --tokens: the vocabulary of a real GGUF is put as a tokenizer.json by the package
     tokenizers, beside a model of one layer, and comes back: tokens, merges, types and
     pre-tokenizer equal, scores in the same order;
-  - --llama: llama-perplexity of that folder loads the tiny model's conversion and gives
-    the figure of the shipped GGUF; llama-tokenize gives the same tokens for the files
+  - --llama: llama-perplexity of that folder loads every conversion and gives, within
+    0.1%, the figure of mpq-eval on the folder; of the tiny model, that of the shipped
+    GGUF to the last digit;
+    llama-tokenize gives the same tokens for the files
     of --tokens and for their conversions.
 
 Needs numpy, gguf and tokenizers.
@@ -60,7 +62,7 @@ def plan_for(binary, model, path, kind=None):
     with open(path, "w") as f:
         f.write("##mpq plan 1\n#unit\ttype\tbits\tparams\tbytes\n")
         for name, now, _, cols in rows:
-            to = kind if kind and int(cols) % 32 == 0 else now
+            to = kind if kind and (kind == "f32" or int(cols) % 32 == 0) else now
             f.write("%s\t%s\t0\t0\t0\n" % (name, to))
         f.write("##end %d\n" % len(rows))
     head = [x for x in table.decode().splitlines() if x.startswith("##file ")]
@@ -146,7 +148,7 @@ def nets_tokenizer(path):
 NETS_SKIP = ("tokenizer.ggml.scores", "tokenizer.ggml.token_type", "general.file_type")
 
 
-def check_nets(binary, tmp):
+def check_nets(binary, tmp, llama):
     for name in sorted(os.listdir(NETS)):
         want = os.path.join(NETS, name + ".gguf")
         if not os.path.isdir(os.path.join(NETS, name)) or not os.path.exists(want):
@@ -159,6 +161,10 @@ def check_nets(binary, tmp):
             got = pack(binary, folder, folder + ".gguf", kind)
             compare("%s %s" % (name, kind or "kept"), got, want, kind, NETS_SKIP)
         print("%-14s %d tensors, %d keys" % (name, len(got.tensors), len(got.fields)))
+        if llama:
+            # else llama.cpp rounds what is multiplied to the type of the weights
+            pack(binary, folder, folder + ".gguf", "f32")
+            same_figures(binary, llama, name, folder, folder + ".gguf", None, 64)
 
 
 def check_tiny(binary, tmp, llama):
@@ -176,19 +182,46 @@ def check_tiny(binary, tmp, llama):
     compare("tiny-model", got, gguf.GGUFReader(shipped), None, skip)
     if not llama:
         return
-    text = os.path.join(TINY, "text.valid.txt")
-    ppl = [perplexity(llama, m, text) for m in (out, shipped)]
-    print("tiny-model     llama-perplexity %s, shipped %s" % tuple(ppl))
-    check(ppl[0] == ppl[1], "tiny-model: perplexity")
+    same_figures(binary, llama, "tiny-model", out, out, shipped, 256)
 
 
-def perplexity(llama, model, text):
-    r = subprocess.run([os.path.join(llama, "llama-perplexity"), "-m", model, "-f",
-                        text, "-c", "256", "--chunks", "8", "-t", "2"],
-                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
-    lines = [x for x in r.stdout.decode(errors="replace").splitlines()
-             if "Final estimate" in x]  # fmt: skip
-    return lines[0].split("PPL = ")[1].split()[0] if lines else "none: exit %d" % r.returncode
+def same_figures(binary, llama, name, folder, converted, shipped, ctx):
+    """llama.cpp on the conversion, mpq-eval on both it and the folder; SHIPPED, unless
+    None, must give llama.cpp the very figure."""
+    # of what the vocabularies of the nets have: llama.cpp stops at a byte without token
+    text = converted + ".txt"
+    with open(os.path.join(TINY, "text.valid.txt")) as f:
+        plain = [c for c in f.read(20000) if c in "\n " or 33 <= ord(c) <= 122]
+    with open(text, "w") as f:
+        f.write("".join(plain))
+    theirs = perplexity(llama, converted, text, ctx)
+    ours = [own_perplexity(binary, m, text, ctx) for m in (folder, converted)]
+    print("%-14s llama-perplexity %s, mpq-eval %s, of the folder %s"
+          % (name, theirs, ours[1], ours[0]))  # fmt: skip
+    check(abs(ours[0] / ours[1] - 1) < 1e-6, name + ": mpq-eval of folder and conversion")
+    check(theirs and abs(ours[0] / theirs - 1) < 1e-3, name + ": llama-perplexity")
+    if shipped:
+        check(theirs == perplexity(llama, shipped, text, ctx), name + ": shipped file")
+
+
+def own_perplexity(binary, model, text, ctx):
+    table = subprocess.run([os.path.join(binary, "mpq-eval"), "-q", "-x", text, "--ctx",
+                            str(ctx), "--chunks", "8", model],
+                           stdout=subprocess.PIPE, check=True).stdout.decode()  # fmt: skip
+    return float([x.split("\t") for x in table.splitlines() if "\tppl\t" in x][0][3])
+
+
+def perplexity(llama, model, text, ctx):
+    """With a cache in single precision, since these nets magnify rounding."""
+    for _ in range(9):  # it loses what it prints last now and then
+        r = subprocess.run([os.path.join(llama, "llama-perplexity"), "-m", model, "-f",
+                            text, "-c", str(ctx), "--chunks", "8", "-t", "2", "-fa", "off",
+                            "-ctk", "f32", "-ctv", "f32"],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+        for line in r.stdout.decode(errors="replace").splitlines():
+            if "Final estimate" in line:
+                return float(line.split("PPL = ")[1].split()[0])
+    return None
 
 
 def spm_merges(tokens, scores, types):
@@ -324,7 +357,7 @@ def main():
     if not args.binary:
         parser.error("BIN is missing")
     with tempfile.TemporaryDirectory() as tmp:
-        check_nets(args.binary, tmp)
+        check_nets(args.binary, tmp, args.llama)
         check_tiny(args.binary, tmp, args.llama)
         for path in args.tokens:
             check_tokens(args.binary, tmp, path, args.llama)
