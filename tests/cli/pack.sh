@@ -99,7 +99,7 @@ sh_run 0 "cat '$tiny' | mpq-pack -p plan.tsv - | cat >pipe.gguf"; same one.gguf 
 sh_run 0 "gzip -1 -c '$tiny' | mpq-pack -p plan.tsv -o pipe.gguf"; same one.gguf pipe.gguf
 sh_run 0 "mpq-pack -p - '$tiny' <plan.tsv >pipe.gguf"; same one.gguf pipe.gguf
 cp "$tiny" inplace.gguf
-run 0 mpq-pack -p plan.tsv -o inplace.gguf inplace.gguf; same one.gguf inplace.gguf
+run 2 mpq-pack -p plan.tsv -o inplace.gguf inplace.gguf; says "is read as well"
 run 2 mpq-pack -p - - ; says "standard input is asked for twice"
 
 # a plan made for other weights of the same shape is followed, and that is said
