@@ -1,5 +1,6 @@
-/* mpq-stats: data-free statistics of a model's matrices and components. */
-#include "cli.h"
+/* mpq-stats: statistics of a model's matrices and components, without data or of what
+ * they are given when the model reads a text. */
+#include "stats_own.h"
 
 #include "method/survey.h"
 #include "model/layout.h"
@@ -12,13 +13,22 @@
 
 static const char *only, *config_dir;
 static int no_spectrum;
+struct stats_text stats_text = { .ctx = 512 };
 
 static const struct cli_opt opts[] = {
     { 0, "only", CLI_STR, &only, 0, 0, "LIST",
       "groups of moments,zshare,entropy,rtn,spectrum,nsds" },
     { 0, "no-spectrum", CLI_FLAG, &no_spectrum, 0, 0, NULL,
       "all but spectrum and nsds: many times faster" },
-    { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR", "where config.json lies" },
+    { 'c', "calib", CLI_STR, &stats_text.path, 0, 0, "FILE",
+      "what this text does to the model, instead" },
+    { 0, "ctx", CLI_U64, &stats_text.ctx, 8, 1 << 20, "N", "-c: tokens of a sequence" },
+    { 0, "samples", CLI_U64, &stats_text.samples, 0, 1 << 30, "N",
+      "-c: sequences at most; 0: all" },
+    { 'f', "format", CLI_CHOICE, &stats_text.format, 0, 0, "tsv|imatrix|hessian",
+      "-c: what to write" },
+    { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
+      "where config.json and tokenizer.json lie" },
     { 0 },
 };
 
@@ -65,17 +75,35 @@ parse_groups(const char *list, unsigned *out, struct mpq_err *err)
     }
 }
 
+/* With a text weights are looked at only when their groups are named. */
 static int
 wanted_groups(unsigned *out, struct mpq_err *err)
 {
-    *out = MPQ_SURVEY_ALL;
+    *out = stats_text.path && !only && !no_spectrum ? 0 : MPQ_SURVEY_ALL;
     if (only && parse_groups(only, out, err) < 0)
         return -1;
     if (no_spectrum)
         *out &= ~(unsigned)(MPQ_SURVEY_SPECTRUM | MPQ_SURVEY_NSDS);
-    if (*out == 0)
+    if (*out == 0 && no_spectrum)
         return mpq_fail(err, MPQ_EUSAGE, "--no-spectrum leaves nothing of --only %s",
                         only);
+    return 0;
+}
+
+static int
+check_options(const char *model, unsigned which, struct mpq_err *err)
+{
+    static const char *const of_text[] = { "ctx", "samples", "format" };
+
+    for (size_t i = 0; i < 3; i++)
+        if (!stats_text.path && cli_given(of_text[i]))
+            return mpq_fail(err, MPQ_EUSAGE, "--%s is about a text: takes -c FILE",
+                            of_text[i]);
+    if (stats_text.path && !strcmp(stats_text.path, "-") && !strcmp(model, "-"))
+        return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
+    if (stats_text.format != STATS_TSV && which)
+        return mpq_fail(err, MPQ_EUSAGE, "%s goes into a table alone: take out -f",
+                        only ? "--only" : "--no-spectrum");
     return 0;
 }
 
@@ -109,21 +137,26 @@ put_layer(struct mpq_tsv_writer *w, struct mpq_survey *v, int layer,
     return 0;
 }
 
-/* Rows of layers FIRST to LAST; what lies outside the blocks goes with layer 0. */
+/* Rows of layers FIRST to LAST, of the weights (V) and of what they are given (A),
+ * either of which may be NULL; what lies outside the blocks goes with layer 0. */
 static int
-put_layers(struct mpq_tsv_writer *w, struct mpq_survey *v, uint64_t first,
-           uint64_t last, struct mpq_err *err)
+put_layers(struct mpq_tsv_writer *w, struct mpq_survey *v,
+           const struct stats_activity *a, uint64_t first, uint64_t last,
+           struct mpq_err *err)
 {
     const int begin_at = first == 0 ? -1 : (int)first, end = (int)last;
     uint64_t total = 0;
     int rc = 0;
 
-    for (int l = begin_at; l <= end; l++)
+    for (int l = begin_at; v && l <= end; l++)
         total += mpq_survey_weights(v, l);
     struct cli_bar *bar = cli_bar_new("statistics", total, "weights");
     for (int l = begin_at; !rc && l <= end; l++) {
-        rc = put_layer(w, v, l, err);
-        cli_bar_add(bar, mpq_survey_weights(v, l));
+        if (v)
+            rc = put_layer(w, v, l, err);
+        if (rc == 0 && a && l >= 0)
+            rc = stats_activity_put(a, l, !v, w, err);
+        cli_bar_add(bar, v ? mpq_survey_weights(v, l) : 0);
     }
     cli_bar_free(bar);
     return rc;
@@ -134,23 +167,29 @@ run(const char *model, struct mpq_err *err)
 {
     struct mpq_source *s = NULL;
     struct mpq_survey *v = NULL;
+    struct stats_activity *a = NULL;
     struct mpq_out *out = NULL;
     struct mpq_tsv_writer w;
     uint64_t first, last;
     unsigned which;
     int rc = -1;
 
-    if (wanted_groups(&which, err) < 0 ||
+    if (wanted_groups(&which, err) < 0 || check_options(model, which, err) < 0 ||
         mpq_source_open(&s, model, config_dir, err) < 0 ||
         cli_layers(mpq_source_hparams(s)->n_layer, &first, &last, err) < 0 ||
-        mpq_survey_new(&v, s, which, (unsigned)cli.threads, err) < 0 ||
-        cli_open_output(&out, 0, err) < 0 || begin(&w, out, s, err) < 0 ||
-        put_layers(&w, v, first, last, err) < 0 || mpq_tsv_end(&w, err) < 0)
+        (which && mpq_survey_new(&v, s, which, (unsigned)cli.threads, err) < 0) ||
+        cli_open_output(&out, stats_text.format != STATS_TSV, err) < 0 ||
+        (stats_text.path && stats_activity_run(&a, s, first, last, out, err) < 0))
+        goto out;
+    if (stats_text.format == STATS_TSV &&
+        (begin(&w, out, s, err) < 0 || put_layers(&w, v, a, first, last, err) < 0 ||
+         mpq_tsv_end(&w, err) < 0))
         goto out;
     rc = mpq_out_close(out, err);
     out = NULL;
 out:
     mpq_out_free(out);
+    stats_activity_free(a);
     mpq_survey_free(v);
     mpq_source_free(s);
     return rc;
