@@ -110,6 +110,10 @@ mpq_convert_put_keys(struct mpq_gguf_head *h, const struct mpq_convert_facts *f,
     const struct mpq_hparams *hp = mpq_source_hparams(f->source);
     struct writer w = { .h = h, .arch = f->arch };
 
+    if (hp->n_ctx > UINT32_MAX || !(f->facts.rope.old_ctx < 4294967296.0))
+        return mpq_fail(err, MPQ_EDATA, "%s: config.json: a context of more than 2^32",
+                        mpq_source_name(f->source));
+
     put_text(h, "general.architecture", f->arch);
     put_text(h, "general.type", "model");
     put_text(h, "general.name", hp->name);
