@@ -36,7 +36,7 @@ struct mpq_source {
     int config_dir_wins;   /* over what the header carries: the user named it */
     struct mpq_text texts[MPQ_N_TEXTS];
     struct mpq_json *config;
-    char *pre; /* see mpq_source_name_pre; or NULL */
+    char *pre;                  /* of mpq_source_name_pre */
     struct mpq_weight *weights; /* in model order */
     size_t n_weights;
     size_t first_block; /* position of the first weight of the blocks */
