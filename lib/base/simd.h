@@ -3,6 +3,10 @@
  * vector widths, and the fastest that the processor has is picked when the program
  * starts. The default build thus runs on any x86-64 (and, unmarked, on any other)
  * machine. Sanitizers do not know ifuncs: there the plain version is used.
+ *
+ * MPQ_CLONES is for static functions; one that other files call takes
+ * MPQ_CLONES_EXTERN. clang up to 17 gives the function that picks a name of its own
+ * (NAME.ifunc), which no other file finds: with clang these stay plain.
  */
 #ifndef MPQ_BASE_SIMD_H
 #define MPQ_BASE_SIMD_H
@@ -25,6 +29,12 @@
 #endif
 #elif !defined(MPQ_CLONES)
 #define MPQ_CLONES
+#endif
+
+#ifdef __clang__
+#define MPQ_CLONES_EXTERN
+#else
+#define MPQ_CLONES_EXTERN MPQ_CLONES
 #endif
 
 #endif

@@ -105,7 +105,7 @@ sum_lanes(const v16f *v)
     return sum;
 }
 
-MPQ_CLONES float
+MPQ_CLONES_EXTERN float
 mpq_vmax(const float *x, size_t n)
 {
     v16f top = ALL(-INFINITY), v;
@@ -126,7 +126,7 @@ mpq_vmax(const float *x, size_t n)
     return most;
 }
 
-MPQ_CLONES int
+MPQ_CLONES_EXTERN int
 mpq_vfinite(const float *x, size_t n)
 {
     v16i bad = { 0 };
@@ -142,7 +142,7 @@ mpq_vfinite(const float *x, size_t n)
     return 1;
 }
 
-MPQ_CLONES double
+MPQ_CLONES_EXTERN double
 mpq_vsum_exp(const float *x, size_t n, float top)
 {
     double sum = 0;
@@ -161,7 +161,7 @@ mpq_vsum_exp(const float *x, size_t n, float top)
     return sum;
 }
 
-MPQ_CLONES double
+MPQ_CLONES_EXTERN double
 mpq_vexp(float *x, size_t n, float top)
 {
     double sum = 0;
@@ -181,21 +181,21 @@ mpq_vexp(float *x, size_t n, float top)
     return sum;
 }
 
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vscale(float *x, size_t n, float a)
 {
     for (size_t i = 0; i < n; i++)
         x[i] *= a;
 }
 
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vadd(float *x, const float *y, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] += y[i];
 }
 
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vsoftcap(float *x, size_t n, float cap)
 {
     v16f v;
@@ -209,7 +209,7 @@ mpq_vsoftcap(float *x, size_t n, float cap)
     }
 }
 
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vsilu_mul(float *gate, const float *up, size_t n)
 {
     v16f g, u;
@@ -225,7 +225,7 @@ mpq_vsilu_mul(float *gate, const float *up, size_t n)
 }
 
 /* x/2 (1 + tanh(y)) = x / (1 + exp(-2y)), y = sqrt(2/pi) (x + 0.044715 x^3) */
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vgelu_mul(float *gate, const float *up, size_t n)
 {
     v16f g, u;
@@ -240,7 +240,7 @@ mpq_vgelu_mul(float *gate, const float *up, size_t n)
     }
 }
 
-MPQ_CLONES double
+MPQ_CLONES_EXTERN double
 mpq_vrms_norm(float *dst, const float *x, const float *gain, size_t n, float eps)
 {
     double lanes[LANES] = { 0 }, sum = 0;
@@ -260,7 +260,7 @@ mpq_vrms_norm(float *dst, const float *x, const float *gain, size_t n, float eps
     return sum;
 }
 
-MPQ_CLONES void
+MPQ_CLONES_EXTERN void
 mpq_vrotate(float *restrict x, const float *restrict cosine, const float *restrict sine,
             size_t half, int adjacent)
 {
