@@ -118,7 +118,6 @@ struct mpq_fwd_group {
     /* [n_head_kv][n_rows][heads that share][head_dim], [n_head_kv][n_rows][head_dim],
      * [n_rows][n_head * head_dim] */
     float *q, *k, *v, *o;
-    size_t tile; /* rows at a time */
 };
 MPQ_MUST_CHECK int mpq_fwd_attend(const struct mpq_fwd_group *g, struct mpq_err *err);
 /* Floats of scratch memory that a thread needs for it. */

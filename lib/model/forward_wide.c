@@ -1,0 +1,190 @@
+/*
+ * A small group, as in generation: the products are cut over the rows of the weights.
+ */
+#include "model/forward_stage.h"
+
+#include "base/par.h"
+
+enum {
+    FEW = 16, /* rows of hidden states at a time in elementwise work */
+    CUT = 128 /* rows of weights at a time */
+};
+
+static size_t
+few_rows(const struct mpq_fwd_group *g, size_t item)
+{
+    return mpq_fwd_min(FEW, g->n_rows - item * FEW);
+}
+
+static int
+few_norm(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const size_t row = item * FEW;
+
+    (void)thread, (void)err;
+    mpq_fwd_norm(s->g, row, few_rows(s->g, item), MPQ_FWD_ATTN_NORM,
+                 s->h + row * s->g->f->net.n_embd);
+    return 0;
+}
+
+static int
+cut_qkv(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const struct mpq_fwd_group *g = s->g;
+    const struct mpq_net *net = &g->f->net;
+    const size_t rows[3] = { mpq_fwd_q_width(net), mpq_fwd_kv_width(net),
+                             mpq_fwd_kv_width(net) };
+    size_t m = 0, col = 0;
+
+    (void)thread, (void)err;
+    while (item >= mpq_fwd_pieces(rows[m], CUT)) {
+        item -= mpq_fwd_pieces(rows[m], CUT);
+        col += rows[m++];
+    }
+    const struct mpq_fwd_part p = { item * CUT, mpq_fwd_min(CUT, rows[m] - item * CUT),
+                                    0, net->n_embd };
+    mpq_fwd_product(g, (enum mpq_fwd_mat)m, &p, s->h, net->n_embd, g->n_rows, 0,
+                    s->t + col + p.row, s->wide);
+    return 0;
+}
+
+static int
+few_qkv(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const struct mpq_net *net = &s->g->f->net;
+    const size_t row = item * FEW;
+
+    (void)thread, (void)err;
+    for (size_t i = 0; i < few_rows(s->g, item); i++) {
+        float *q = s->t + (row + i) * s->wide, *k = q + mpq_fwd_q_width(net);
+        mpq_fwd_finish_qkv(s, row + i, q, k, k + mpq_fwd_kv_width(net));
+    }
+    return 0;
+}
+
+/* Rows of M cut, into x or y. */
+static void
+cut_out(const struct mpq_fwd_stage *s, enum mpq_fwd_mat m, enum mpq_fwd_vec post,
+        size_t item, const float *in, size_t ld)
+{
+    const struct mpq_fwd_group *g = s->g;
+    const size_t d = g->f->net.n_embd;
+    const int direct = mpq_fwd_is_direct(g, post);
+    struct mpq_fwd_part p = mpq_fwd_whole(g, m);
+
+    p.row = item * CUT;
+    p.n = mpq_fwd_min(CUT, d - p.row);
+    mpq_fwd_product(g, m, &p, in, ld, g->n_rows, direct,
+                    (direct ? mpq_fwd_state(g, 0) : s->y) + p.row, d);
+}
+
+static int
+cut_o(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+
+    (void)thread, (void)err;
+    cut_out(s, MPQ_FWD_O, MPQ_FWD_ATTN_POST_NORM, item, s->g->o,
+            mpq_fwd_q_width(&s->g->f->net));
+    return 0;
+}
+
+static int
+few_attended(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const size_t row = item * FEW, n = few_rows(s->g, item), d = s->g->f->net.n_embd;
+
+    (void)thread, (void)err;
+    mpq_fwd_finish_product(s->g, row, n, MPQ_FWD_O, MPQ_FWD_ATTN_POST_NORM,
+                           s->y + row * d);
+    mpq_fwd_norm(s->g, row, n, MPQ_FWD_FFN_NORM, s->h + row * d);
+    return 0;
+}
+
+static int
+cut_gate_up(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const struct mpq_fwd_group *g = s->g;
+    const size_t d = g->f->net.n_embd, ff = g->f->net.n_ff;
+    const struct mpq_fwd_part p = { item * CUT, mpq_fwd_min(CUT, ff - item * CUT), 0,
+                                    d };
+    float *gate = s->t + p.row, *up = gate + ff;
+
+    (void)thread, (void)err;
+    mpq_fwd_product(g, MPQ_FWD_GATE, &p, s->h, d, g->n_rows, 0, gate, s->wide);
+    mpq_fwd_product(g, MPQ_FWD_UP, &p, s->h, d, g->n_rows, 0, up, s->wide);
+    mpq_fwd_activate(g, gate, up, g->n_rows, p.n, s->wide, p.row);
+    return 0;
+}
+
+static int
+cut_down(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+
+    (void)thread, (void)err;
+    cut_out(s, MPQ_FWD_DOWN, MPQ_FWD_FFN_POST_NORM, item, s->t, s->wide);
+    return 0;
+}
+
+static int
+few_done(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const size_t row = item * FEW, n = few_rows(s->g, item), d = s->g->f->net.n_embd;
+
+    (void)thread;
+    mpq_fwd_finish_product(s->g, row, n, MPQ_FWD_DOWN, MPQ_FWD_FFN_POST_NORM,
+                           s->y + row * d);
+    return mpq_fwd_check(s->g, row, n, err);
+}
+
+/* Shows inputs to who wants to see them: those of matrices [first, last]. */
+static int
+tap(const struct mpq_fwd_stage *s, int input, enum mpq_fwd_mat first,
+    enum mpq_fwd_mat last, const float *x, size_t stride, struct mpq_err *err)
+{
+    const struct mpq_fwd_group *g = s->g;
+    const struct mpq_tap t = { .input = input,
+                               .weights = g->layer->weight + first,
+                               .n_weights = (size_t)last - first + 1,
+                               .token = g->row,
+                               .n = g->n_rows,
+                               .cols = (size_t)g->layer->weight[first]->cols,
+                               .stride = stride,
+                               .x = x };
+
+    return g->f->tap ? g->f->tap(g->f->tap_ctx, &t, err) : 0;
+}
+
+int
+mpq_fwd_run_wide(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    const struct mpq_fwd_group *g = s->g;
+    const struct mpq_net *net = &g->f->net;
+    const unsigned threads = g->f->n_threads;
+    const size_t few = mpq_fwd_pieces(g->n_rows, FEW),
+                 out = mpq_fwd_pieces(net->n_embd, CUT);
+    const size_t qkv = mpq_fwd_pieces(mpq_fwd_q_width(net), CUT) +
+                       2 * mpq_fwd_pieces(mpq_fwd_kv_width(net), CUT);
+
+    if (mpq_par_for(threads, few, few_norm, s, err) < 0 ||
+        tap(s, 0, MPQ_FWD_Q, MPQ_FWD_V, s->h, net->n_embd, err) < 0 ||
+        mpq_par_for(threads, qkv, cut_qkv, s, err) < 0 ||
+        mpq_par_for(threads, few, few_qkv, s, err) < 0 || mpq_fwd_attend(g, err) < 0 ||
+        tap(s, 1, MPQ_FWD_O, MPQ_FWD_O, g->o, mpq_fwd_q_width(net), err) < 0 ||
+        mpq_par_for(threads, out, cut_o, s, err) < 0 ||
+        mpq_par_for(threads, few, few_attended, s, err) < 0 ||
+        tap(s, 2, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
+        mpq_par_for(threads, mpq_fwd_pieces(net->n_ff, CUT), cut_gate_up, s, err) < 0 ||
+        tap(s, 3, MPQ_FWD_DOWN, MPQ_FWD_DOWN, s->t, s->wide, err) < 0 ||
+        mpq_par_for(threads, out, cut_down, s, err) < 0 ||
+        mpq_par_for(threads, few, few_done, s, err) < 0)
+        return -1;
+    return 0;
+}
