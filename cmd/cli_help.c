@@ -40,29 +40,54 @@ print_default(const struct cli_opt *o)
     }
 }
 
+enum { WIDTH = 79, TEXT_COLUMN = 28 };
+
+/* The argument, from column AT on; words parted by | go on below one another. Returns
+ * the column after it. */
+static int
+print_arg(const char *arg, int at)
+{
+    const int left = at;
+
+    while (*arg) {
+        const int n = (int)strcspn(arg, "|") + (arg[strcspn(arg, "|")] == '|');
+        if (at + n > WIDTH && at > left) {
+            printf("\n%*s", left, "");
+            at = left;
+        }
+        printf("%.*s", n, arg);
+        at += n;
+        arg += n;
+    }
+    return at;
+}
+
+static void
+print_option(const struct cli_opt *o)
+{
+    int at = o->letter ? printf("  -%c, --%s", o->letter, o->name)
+                       : printf("      --%s", o->name);
+
+    if (o->arg)
+        at = print_arg(o->arg, at + printf(" "));
+    if (at > TEXT_COLUMN - 2) {
+        putchar('\n');
+        at = 0;
+    }
+    printf("%*s%s", TEXT_COLUMN - at, "", o->help);
+    print_default(o);
+    putchar('\n');
+}
+
 void
 cli_print_help(void)
 {
     const struct cli_tool *tool = cli_the_tool;
 
     printf("usage: %s [options] %s\n%s\n\n", tool->name, tool->operands, tool->summary);
-    for (size_t i = 0; cli_option(i); i++) {
-        const struct cli_opt *o = cli_option(i);
-        char left[96];
-        if (!*o->name)
-            continue;
-        int n = o->letter
-                    ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
-                    : snprintf(left, sizeof left, "      --%s", o->name);
-        if (o->arg && n > 0 && (size_t)n < sizeof left)
-            snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
-        if (strlen(left) > 26)
-            printf("%s\n%-28s%s", left, "", o->help);
-        else
-            printf("%-28s%s", left, o->help);
-        print_default(o);
-        putchar('\n');
-    }
+    for (size_t i = 0; cli_option(i); i++)
+        if (*cli_option(i)->name)
+            print_option(cli_option(i));
     printf("\nexample:\n  %s\n", tool->example);
     exit(cli_finish(tool, NULL));
 }

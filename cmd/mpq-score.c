@@ -1,9 +1,10 @@
-/* mpq-score: scores of layers or tensors from their statistics. */
-#include "cli.h"
+/* mpq-score: scores of layers or tensors from their statistics, or from what was
+ * measured on them. */
+#include "score_own.h"
 
 #include "base/buf.h"
 #include "base/index.h"
-#include "method/score.h"
+#include "base/text.h"
 #include "model/layout.h"
 #include "quant/codec.h"
 
@@ -11,98 +12,104 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int method, variant, by, bits;
+struct score_options score = { .beta = 0.7 };
 static const char *type_list;
+static int tau;
+
+static const char *const metrics[] = { "ppl", "nll",      "kld",  "top1",
+                                       "acc", "acc_norm", "loss", "em" };
 
 static const struct cli_opt opts[] = {
-    { 'm', "method", CLI_CHOICE, &method, 0, 0,
-      "nsds|nv|se|mse|zd|ewq|kurtboost|lim|lsaq", "how to score" },
-    { 0, "variant", CLI_CHOICE, &variant, 0, 0, "paper|official",
+    { 'm', "method", CLI_CHOICE, &score.method, 0, 0,
+      "nsds|nv|se|mse|zd|ewq|kurtboost|lim|lsaq|"
+      "moa|ppl|nll|kld|top1|acc|acc_norm|loss|em",
+      "how to score: stats, or from moa on probes" },
+    { 0, "variant", CLI_CHOICE, &score.variant, 0, 0, "paper|official",
       "nsds nv se: the paper, or its authors' code" },
-    { 0, "bits", CLI_CHOICE, &bits, 0, 0, "2|3|4|8", "mse: width of the rounding" },
-    { 0, "by", CLI_CHOICE, &by, 0, 0, "layer|tensor", "what a row is" },
+    { 0, "bits", CLI_CHOICE, &score.bits, 0, 0, "2|3|4|8",
+      "mse: width of the rounding" },
+    { 0, "by", CLI_CHOICE, &score.by, 0, 0, "layer|tensor", "stats: what a row is" },
     { 't', "types", CLI_STR, &type_list, 0, 0, "LIST",
-      "write damages for these types (q2_k,q4_k) instead" },
+      "write damages for these types (q2_k,q4_k)" },
+    { 0, "beta", CLI_DOUBLE, &score.beta, 0, 1, "B",
+      "moa: weight of the second of two objectives" },
+    { 'w', "weights", CLI_STR, &score.weights, 0, 0, "LIST",
+      "moa: weights of all objectives" },
+    { 0, "metric", CLI_STR, &score.metrics, 0, 0, "LIST",
+      "moa, tau: metrics (default: ppl, then loss)" },
+    { 0, "task", CLI_STR, &score.tasks, 0, 0, "LIST", "probes: tasks or texts" },
+    { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
+      "divide by all positive deltas (auto: moa)" },
+    { 0, "tau", CLI_FLAG, &tau, 0, 0, NULL, "do tables rank alike? Kendall's tau" },
     { 0 },
 };
 
 static const struct cli_tool tool = {
     .name = "mpq-score",
-    .summary = "Scores the layers or tensors of a model from their statistics.",
-    .operands = "[STATS...]",
+    .summary = "Scores the layers or tensors of a model from stats or probes.",
+    .operands = "[TABLE...]",
     .example =
         "mpq-stats model.gguf | mpq-score -m nsds | mpq-alloc -b 3.5 -o plan.tsv",
     .opts = opts,
     .max_operands = 1024,
 };
 
-enum { MAX_TYPES = 64 };
-
-/* What was read, and what came of it. */
-struct job {
-    struct mpq_tsv **tables;
-    size_t n_tables;
-    struct mpq_tsv *meta; /* the first with metadata, else the first */
-    struct mpq_statset stats;
-    struct mpq_scores scores;
-    struct mpq_type types[MAX_TYPES];
-    size_t n_types;
-    struct mpq_layout layout;
-    int has_layout;
-};
-
-static void
-close_job(struct job *j)
+const char *
+score_metric(void)
 {
-    mpq_layout_free(&j->layout);
-    mpq_scores_free(&j->scores);
-    mpq_statset_free(&j->stats);
-    for (size_t i = 0; j->tables && i < j->n_tables; i++)
-        mpq_tsv_free(j->tables[i]);
-    free(j->tables);
+    return score.method < SCORE_FIRST_METRIC
+               ? NULL
+               : metrics[score.method - SCORE_FIRST_METRIC];
 }
 
 static int
-parse_types(struct job *j, const char *list, struct mpq_err *err)
+parse_types(const char *list, struct mpq_err *err)
 {
     char word[MPQ_TYPE_NAME_MAX];
 
     for (;; list++) {
         const size_t n = strcspn(list, ",");
-        struct mpq_type *t = &j->types[j->n_types];
+        struct mpq_type *t = &score.types[score.n_types];
         snprintf(word, sizeof word, "%.*s", (int)n, list);
         if (n >= sizeof word || mpq_type_parse(word, t) < 0 || !mpq_codec_writes(*t))
             return mpq_fail(err, MPQ_EUSAGE,
                             "-t: '%.*s' is no type that can be written", (int)n, list);
-        if (++j->n_types == MAX_TYPES)
-            return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types", MAX_TYPES - 1);
+        if (++score.n_types == SCORE_MAX_TYPES)
+            return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types",
+                            SCORE_MAX_TYPES - 1);
         list += n;
         if (!*list)
             return 0;
     }
 }
 
-/* Several files are parts of one model: their metadata must be the same. */
+/* Is this what tells of the model? */
 static int
-check_meta(const struct job *j, struct mpq_err *err)
+is_shape(const char *line)
+{
+    return mpq_text_begins(line, "tensor ") || mpq_text_begins(line, "file ");
+}
+
+int
+score_one_model(const struct score_tables *t, struct mpq_err *err)
 {
     struct mpq_index lines = { 0 };
     int rc = -1;
     size_t pos;
 
-    for (size_t i = 0; i < mpq_tsv_meta_count(j->meta); i++)
-        if (mpq_index_add(&lines, mpq_tsv_meta(j->meta, i), i) < 0) {
-            mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_tsv_name(j->meta));
+    for (size_t i = 0; i < mpq_tsv_meta_count(t->meta); i++)
+        if (mpq_index_add(&lines, mpq_tsv_meta(t->meta, i), i) < 0) {
+            mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_tsv_name(t->meta));
             goto out;
         }
     (void)mpq_index_sort(&lines); /* the reader keeps identical lines once */
-    for (size_t t = 0; t < j->n_tables; t++)
-        for (size_t i = 0; i < mpq_tsv_meta_count(j->tables[t]); i++) {
-            const char *line = mpq_tsv_meta(j->tables[t], i);
-            if (mpq_index_find(&lines, line, &pos))
+    for (size_t k = 0; k < t->n; k++)
+        for (size_t i = 0; i < mpq_tsv_meta_count(t->all[k]); i++) {
+            const char *line = mpq_tsv_meta(t->all[k], i);
+            if (!is_shape(line) || mpq_index_find(&lines, line, &pos))
                 continue;
             mpq_fail(err, MPQ_EDATA, "%s: another model than %s: ##%s",
-                     mpq_tsv_name(j->tables[t]), mpq_tsv_name(j->meta), line);
+                     mpq_tsv_name(t->all[k]), mpq_tsv_name(t->meta), line);
             goto out;
         }
     rc = 0;
@@ -111,8 +118,9 @@ out:
     return rc;
 }
 
-static int
-read_tables(struct job *j, char **names, size_t n, struct mpq_err *err)
+int
+score_read(struct score_tables *t, char **names, size_t n, const char *kind,
+           struct mpq_err *err)
 {
     static char standard_input[] = "-";
     char *standard[] = { standard_input };
@@ -121,143 +129,74 @@ read_tables(struct job *j, char **names, size_t n, struct mpq_err *err)
         names = standard;
         n = 1;
     }
-    j->tables = mpq_array(n, sizeof(struct mpq_tsv *));
-    if (!j->tables)
+    t->all = mpq_array(n, sizeof(struct mpq_tsv *));
+    if (!t->all)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory");
-    for (; j->n_tables < n; j->n_tables++)
-        if (mpq_tsv_read(&j->tables[j->n_tables], names[j->n_tables], "stats", err) < 0)
+    for (; t->n < n; t->n++)
+        if (mpq_tsv_read(&t->all[t->n], names[t->n], kind, err) < 0)
             return -1;
-    j->meta = j->tables[0];
+    t->meta = t->all[0];
     for (size_t i = n; i-- > 0;)
-        if (mpq_tsv_meta_count(j->tables[i]) > 0)
-            j->meta = j->tables[i];
-    j->has_layout = mpq_layout_in_tsv(j->meta);
-    if (j->has_layout && mpq_layout_from_tsv(&j->layout, j->meta, err) < 0)
-        return -1;
-    return check_meta(j, err);
+        if (mpq_layout_in_tsv(t->all[i]))
+            t->meta = t->all[i];
+    return 0;
 }
 
-static int
-begin(const struct job *j, struct mpq_tsv_writer *w, struct mpq_out *out,
-      const char *kind, struct mpq_err *err)
+void
+score_free(struct score_tables *t)
 {
-    const char *model = mpq_tsv_info(j->meta, "model");
+    for (size_t i = 0; t->all && i < t->n; i++)
+        mpq_tsv_free(t->all[i]);
+    free(t->all);
+}
+
+int
+score_begin(const struct score_tables *t, struct mpq_tsv_writer *w, struct mpq_out *out,
+            const char *kind, struct mpq_err *err)
+{
+    const char *model = mpq_tsv_info(t->meta, "model");
 
     if (cli_begin_table(w, out, kind, model ? model : "", err) < 0)
         return -1;
-    return mpq_layout_copy_meta(j->meta, w, err);
+    return mpq_layout_copy_meta(t->meta, w, err);
 }
 
+/* Options that the input has no use for are refused: they would do nothing. */
 static int
-put_scores(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+check_options(struct mpq_err *err)
 {
-    const struct mpq_scores *s = &j->scores;
-    struct mpq_buf text = { 0 };
-    int rc = -1;
+    static const char *const of_stats[] = { "variant", "bits", "by" };
+    static const char *const of_moa[] = { "beta", "weights" };
+    static const char *const of_probes[] = { "norm", "task" };
+    const int probes = score.method >= SCORE_MOA;
 
-    mpq_buf_adds(&text, "unit\tscore\tparams");
-    for (size_t c = 0; c < s->n_details; c++)
-        mpq_buf_printf(&text, "\t%s", s->columns[c]);
-    if (text.failed || mpq_tsv_columns(w, text.data, err) < 0)
-        goto out;
-    for (size_t i = 0; i < s->n; i++) {
-        mpq_buf_free(&text);
-        mpq_buf_printf(&text, "%s\t%.17g\t%.17g", s->rows[i].unit, s->rows[i].score,
-                       s->rows[i].params);
-        for (size_t c = 0; c < s->n_details; c++)
-            mpq_buf_printf(&text, "\t%.17g", s->rows[i].detail[c]);
-        if (text.failed || mpq_tsv_row(w, err, "%s", text.data) < 0)
-            goto out;
-    }
-    rc = 0;
-out:
-    if (text.failed)
-        mpq_fail(err, MPQ_ENOMEM, "out of memory");
-    mpq_buf_free(&text);
-    return rc;
-}
-
-/* Is M part of the unit of row R? */
-static int
-covers(const struct mpq_score *r, const struct mpq_matrix *m)
-{
-    return by ? strcmp(r->unit, m->name) == 0 : m->is_linear && m->layer == r->layer;
-}
-
-/* Mean bits of a weight of the unit, scales included; 0 when a row of it does not take
- * the type. Without the model's shape rows are taken to be long. */
-static double
-unit_bits(const struct job *j, const struct mpq_score *r, struct mpq_type t)
-{
-    double sum = 0, weights = 0;
-
-    for (size_t i = 0; i < j->layout.n; i++) {
-        const struct mpq_matrix *m = &j->layout.matrices[i];
-        if (!covers(r, m))
-            continue;
-        if (!mpq_type_fits(t, m->cols))
-            return 0;
-        const double n = (double)m->rows * (double)m->cols;
-        sum += n * mpq_type_bpw(t, m->cols);
-        weights += n;
-    }
-    return weights > 0 ? sum / weights : mpq_type_bpw(t, UINT64_C(1) << 24);
-}
-
-static int
-put_damages(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
-{
-    char name[MPQ_TYPE_NAME_MAX];
-
-    if (mpq_tsv_columns(w, "unit\ttype\tbits\tparams\tdamage\tse", err) < 0)
-        return -1;
-    for (size_t i = 0; i < j->scores.n; i++)
-        for (size_t t = 0; t < j->n_types; t++) {
-            const struct mpq_score *r = &j->scores.rows[i];
-            const double wide = unit_bits(j, r, j->types[t]);
-            if (!(wide > 0)) {
-                cli_debug("%s: no %s: it does not divide the rows", r->unit,
-                          mpq_type_name(j->types[t], name));
-                continue;
-            }
-            const double damage = r->score * r->params * mpq_type_error(j->types[t]);
-            if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t0", r->unit,
-                            mpq_type_name(j->types[t], name), wide, r->params,
-                            damage) < 0)
-                return -1;
-        }
+    for (size_t i = 0; i < 3; i++)
+        if (cli_given(of_stats[i]) && (probes || tau))
+            return mpq_fail(err, MPQ_EUSAGE, "--%s is for stats", of_stats[i]);
+    for (size_t i = 0; i < 2; i++)
+        if (cli_given(of_moa[i]) && (score.method != SCORE_MOA || tau))
+            return mpq_fail(err, MPQ_EUSAGE, "--%s is for -m moa", of_moa[i]);
+    for (size_t i = 0; i < 2; i++)
+        if (cli_given(of_probes[i]) && !probes && !(tau && i))
+            return mpq_fail(err, MPQ_EUSAGE, "--%s is for probes", of_probes[i]);
+    if (score.metrics && score.method != SCORE_MOA && !tau)
+        return mpq_fail(err, MPQ_EUSAGE, "--metric is for -m moa and --tau");
+    if (cli_given("beta") && score.weights)
+        return mpq_fail(err, MPQ_EUSAGE, "both --beta and -w");
+    if (tau && cli_given("method"))
+        return mpq_fail(err, MPQ_EUSAGE, "--tau compares tables: it takes no -m");
     return 0;
 }
 
 static int
 run(char **names, size_t n, struct mpq_err *err)
 {
-    static const int widths[] = { 2, 3, 4, 8 };
-    const struct mpq_score_how how = { .method = (enum mpq_score_method)method,
-                                       .official = variant,
-                                       .bits = widths[bits],
-                                       .by_tensor = by };
-    struct job j = { 0 };
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
-    int rc = -1;
-
-    if ((type_list && parse_types(&j, type_list, err) < 0) ||
-        read_tables(&j, names, n, err) < 0 ||
-        mpq_statset_new(&j.stats, j.tables, j.n_tables, err) < 0 ||
-        mpq_score_run(&j.scores, &j.stats, &how, err) < 0)
-        goto out;
-    if (cli_open_output(&out, 0, err) < 0 ||
-        begin(&j, &w, out, type_list ? "damage" : "scores", err) < 0 ||
-        (type_list ? put_damages(&j, &w, err) : put_scores(&j, &w, err)) < 0 ||
-        mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
-out:
-    mpq_out_free(out);
-    close_job(&j);
-    return rc;
+    if (check_options(err) < 0 || (type_list && parse_types(type_list, err) < 0))
+        return -1;
+    if (tau)
+        return score_tau(names, n, err);
+    return score.method < SCORE_MOA ? score_stats(names, n, err)
+                                    : score_probes(names, n, err);
 }
 
 int

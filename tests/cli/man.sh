@@ -16,6 +16,16 @@ ln -s "$top/examples/tiny-model/problems.calib.jsonl" problems.jsonl
 mpq-stats -o stats.tsv "$tiny"
 mpq-score -o scores.tsv stats.tsv
 mpq-score -t q2_k,q3_k,q4_k,q6_k -o damage.tsv stats.tsv
+# probes, as if measured: damages of these types, and another order for the task
+for m in ppl loss; do
+    mpq-score -t q2_k,q4_k stats.tsv | awk -F'\t' -v OFS='\t' -v m=$m '
+        /^##(mpq|end)/ { next } /^##/ { print; next }
+        /^#/ { print "#unit", "type", "bits", "params", "task", "metric", "base",
+                     "value", "delta", "se"; next }
+        { d = $5 / 1e6 / (m == "loss" ? 1 + NR % 3 : 1)
+          print $1, $2, $3, $4, "text", m, 10, 10 + d, d, d / 9 }' >$m.tsv
+done
+mv loss.tsv task.tsv
 mpq-alloc -q -b 3 -t q2_k,q4_k -o plan.tsv scores.tsv
 mpq-pack -p plan.tsv -o small.gguf "$tiny"
 

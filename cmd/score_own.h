@@ -1,0 +1,49 @@
+/* Inside of mpq-score: what it was asked, and the tables it reads. */
+#ifndef MPQ_CMD_SCORE_OWN_H
+#define MPQ_CMD_SCORE_OWN_H
+
+#include "cli.h"
+
+#include "fmt/dtype.h"
+
+enum { SCORE_MAX_TYPES = 64 };
+
+/* The methods, as -m names them: first those of mpq_score_run, then those of probes. */
+enum { SCORE_MOA = 9, SCORE_FIRST_METRIC };
+
+/* The command line. */
+struct score_options {
+    int method, variant, by, bits;
+    double beta;
+    const char *weights, *tasks, *metrics; /* lists, or NULL */
+    int norm;                              /* 0 as the method has it, 1 sum, 2 none */
+    struct mpq_type types[SCORE_MAX_TYPES];
+    size_t n_types;
+};
+extern struct score_options score;
+
+/* The metric that the method takes from a probe: "kld"; NULL for others. */
+const char *score_metric(void);
+
+struct score_tables {
+    struct mpq_tsv **all;
+    size_t n;
+    struct mpq_tsv *meta; /* the first with metadata, else the first */
+};
+/* Reads NAMES[n], standard input when there are none, as KIND, or any when NULL. */
+MPQ_MUST_CHECK int score_read(struct score_tables *t, char **names, size_t n,
+                              const char *kind, struct mpq_err *err);
+/* -1 when they are not of one model. */
+MPQ_MUST_CHECK int score_one_model(const struct score_tables *t, struct mpq_err *err);
+void score_free(struct score_tables *t);
+/* The first line of the output, and what it passes on. */
+MPQ_MUST_CHECK int
+score_begin(const struct score_tables *t, struct mpq_tsv_writer *w, struct mpq_out *out,
+            const char *kind, struct mpq_err *err);
+
+/* What the tool does: each reads NAMES[n] and writes a table. */
+MPQ_MUST_CHECK int score_stats(char **names, size_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int score_probes(char **names, size_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int score_tau(char **names, size_t n, struct mpq_err *err);
+
+#endif

@@ -1,0 +1,166 @@
+#!/bin/sh
+# mpq-score on what was measured: -m moa and the metrics, --tau, and plans made of these.
+. "$(dirname "$0")/lib.sh"
+shape=$top/tests/data/shapes
+
+# Four layers of two matrices, in f16; probes made by hand.
+cat >shape <<'X'
+##tensor token_embd f16 100 64
+##tensor blk.0.attn_q f16 96 32
+##tensor blk.0.ffn_down f16 4 256
+##tensor blk.1.attn_q f16 96 32
+##tensor blk.1.ffn_down f16 4 256
+##tensor blk.2.attn_q f16 96 32
+##tensor blk.2.ffn_down f16 4 256
+##file 1000 32 rest=0 container=gguf st_header=900 st_rest=0 n_layer=3 tied=1 arch=llama name=m
+X
+columns='#unit	type	bits	params	task	metric	base	value	delta	se'
+# probe FILE < "unit type task metric delta se" lines: a table of KIND probe
+probe() {
+    { cat shape; echo "$columns"
+      awk -v OFS='\t' '{ print $1, $2, $2 == "q4_0" ? 4.5 : 8.5, 4096, $3, $4, 10, 10 + $5, $5, $6 }'
+    } >"$1"
+}
+probe ppl.tsv <<'X'
+blk.0 q4_0 wiki ppl 3 0.3
+blk.0 q8_0 wiki ppl 1 0.1
+blk.1 q4_0 wiki ppl 5 0.5
+blk.1 q8_0 wiki ppl -1 0.2
+blk.2 q4_0 wiki ppl 1 0.1
+blk.2 q8_0 wiki ppl 0 0
+blk.0 q4_0 wiki kld 0.3 0.03
+blk.0 q8_0 wiki kld 0.1 0.01
+blk.1 q4_0 wiki kld 0.5 0.05
+blk.1 q8_0 wiki kld 0 0
+blk.2 q4_0 wiki kld 0.1 0.01
+blk.2 q8_0 wiki kld 0 0
+X
+probe task.tsv <<'X'
+blk.0 q4_0 sums em 0.1 0.01
+blk.0 q4_0 sums loss 1 0.4
+blk.0 q8_0 sums loss 0 0.1
+blk.0 q8_0 sums em 0 0.01
+blk.1 q4_0 sums em 0.1 0.02
+blk.1 q4_0 sums loss 2 0.2
+blk.1 q8_0 sums loss 1 0.1
+blk.1 q8_0 sums em 0.1 0.01
+blk.2 q4_0 sums em 0.2 0.02
+blk.2 q4_0 sums loss 3 0.1
+blk.2 q8_0 sums loss 1 0.1
+blk.2 q8_0 sums em -0.1 0.01
+X
+row() { grep -v '^#' out | awk -F'\t' -v k="$1" '$1 " " $2 == k { printf "%.6g %.6g\n", $5, $6 }'; }
+
+# S = 0.7 task / 8 + 0.3 ppl / 10: positive deltas sum up to 8 and 10.
+run 0 mpq-score -m moa ppl.tsv task.tsv; silent
+equal "##mpq damage 1" "$(head -1 out | cut -d' ' -f1-3)"
+equal "unit type bits params damage se delta1 se1 delta2 se2" \
+    "$(sed -n 's/^#\([^#]\)/\1/p' out | tr '\t' ' ')"
+grep '^##tensor\|^##file' out >meta; same meta shape
+prints "##objective 1 task=wiki metric=ppl weight=0.30000000000000004 sum=10"
+prints "##objective 2 task=sums metric=loss weight=0.69999999999999996 sum=8"
+equal 6 "$(grep -vc '^#' out)" rows
+equal "0.1775 0.0361386" "$(row 'blk.0 q4_0')" # 0.3*3/10 + 0.7*1/8; (0.3*.03, 0.7*.05)
+equal "0.0875 0.0106095" "$(row 'blk.1 q8_0')" "a delta below 0"
+equal "-1 0.20000000000000001" "$(awk -F'\t' '$1 == "blk.1" && $2 == "q8_0" { print $7, $8 }' out)"
+equal "0.2925 0.00925" "$(row 'blk.2 q4_0')"
+cp out moa.tsv
+run 0 mpq-score -m moa -w 3,7 ppl.tsv task.tsv; grep -v '^#' out >rows
+equal "" "$(grep -v '^#' moa.tsv | paste - rows | awk -F'\t' '{ d = $5 - $15; if (d * d > 1e-30) print }')" "-w 3,7 is beta 0.7"
+run 0 mpq-score -m moa --beta 1 ppl.tsv task.tsv; equal "0.125 0.05" "$(row 'blk.0 q4_0')"
+run 0 mpq-score -m moa --norm none ppl.tsv task.tsv; equal "1.6 0.294109" "$(row 'blk.0 q4_0')"
+run 0 mpq-score -m moa --metric kld,em ppl.tsv task.tsv; prints "metric=em"
+# one table with everything, and three objectives
+{ cat ppl.tsv; grep -v '^#' task.tsv; } >all.tsv
+run 0 mpq-score -m moa --metric ppl,loss all.tsv; grep -v '^##mpq' out >a
+grep -v '^##mpq' moa.tsv >b; same a b
+run 0 mpq-score -m moa --task wiki,sums all.tsv; grep -v '^##mpq' out >a; same a b
+run 0 mpq-score -m moa --metric ppl,kld,loss -w 1,1,2 all.tsv
+equal "0.2125 0.027157" "$(row 'blk.0 q4_0')" # .25*3/10 + .25*.3/1 + .5*1/8
+run 2 mpq-score -m moa --metric ppl,kld,loss all.tsv; says "3 objectives: -w has to weigh them"
+
+# One metric: deltas as they are; several tables are parts.
+run 0 mpq-score -m kld ppl.tsv; equal "0.3 0.03" "$(row 'blk.0 q4_0')"; cp out kld.tsv
+grep -v 'blk.[12]	' ppl.tsv >part0.tsv; grep -v 'blk.0	' ppl.tsv >part1.tsv
+run 0 mpq-score -m kld part0.tsv part1.tsv; same out kld.tsv
+sh_run 0 "mpq-score -m kld <ppl.tsv"; same out kld.tsv
+run 0 mpq-score -m ppl --norm sum ppl.tsv; equal "0.3 0.03" "$(row 'blk.0 q4_0')"
+run 0 mpq-score -m loss -t q8_0 task.tsv; equal 3 "$(grep -vc '^#' out)" "one type"
+run 0 mpq-score -m ppl -v ppl.tsv; says "1 of 6 deltas are below 0 and count as 0"
+
+# What cannot be.
+grep -v 'blk.1	q8_0.*loss' task.tsv >gap.tsv
+run 1 mpq-score -m moa ppl.tsv gap.tsv; one_line
+says "mpq-score: gap.tsv: no row for blk.1, q8_0, loss, which ppl.tsv has"
+run 1 mpq-score -m moa --metric loss,ppl gap.tsv ppl.tsv; one_line
+says "gap.tsv: no row for blk.1, q8_0, loss, which ppl.tsv has"
+sed 's/^\(blk.1	.*	\)4096/\14095/; s/	4096	sums	loss/	4095	sums	loss/' task.tsv >other.tsv
+run 1 mpq-score -m moa ppl.tsv other.tsv; one_line; says "has 4095 params, in ppl.tsv 4096"
+sed 's/##tensor blk.1.attn_q f16/##tensor blk.1.attn_q bf16/' task.tsv >other.tsv
+run 1 mpq-score -m moa ppl.tsv other.tsv; one_line; says "another model"
+awk -F'\t' -v OFS='\t' '!/^#/ { $9 = -1 } 1' task.tsv >flat.tsv
+run 1 mpq-score -m moa ppl.tsv flat.tsv; one_line; says "flat.tsv: loss: no delta above 0"
+run 0 mpq-score -m loss flat.tsv
+run 1 mpq-score -m acc task.tsv; one_line; says "no rows of metric acc"
+run 1 mpq-score -m ppl --task gone ppl.tsv; one_line; says "of metric ppl of task gone"
+{ cat ppl.tsv; grep -v '^#' ppl.tsv | sed 's/wiki/web/'; } >two.tsv
+run 2 mpq-score -m ppl two.tsv; says "tasks wiki and web: name one with --task"
+run 0 mpq-score -m ppl --task web two.tsv
+run 1 mpq-score -m moa --metric acc,em ppl.tsv; run 2 mpq-score -m moa ppl.tsv
+says "one objective"
+grep -v 'ppl' ppl.tsv | sed 's/kld/nll/;p;s/nll/top1/' | awk '!(/blk/ && seen[$0]++)' >no.tsv
+run 2 mpq-score -m moa no.tsv task.tsv; says "metrics nll and top1: name one with --metric"
+{ cat ppl.tsv; grep 'blk.1	q8_0.*ppl' ppl.tsv; } >twice.tsv
+run 1 mpq-score -m ppl twice.tsv; one_line; says "two rows for blk.1, q8_0, ppl"
+sed 's/q8_0/q8_9/' ppl.tsv >x.tsv; run 1 mpq-score -m ppl x.tsv; says "unknown type q8_9"; one_line
+sed 's/	-1	/	nan	/' ppl.tsv >x.tsv; run 1 mpq-score -m ppl x.tsv; says "not a finite number"
+sed 's/	0.3$/	-0.3/' ppl.tsv >x.tsv; run 1 mpq-score -m ppl x.tsv; says "se of -0.3: a number from 0"
+run 1 mpq-score -m ppl moa.tsv; one_line; says "damage"
+run 1 mpq-score -m moa -o made.tsv ppl.tsv gone.tsv; absent made.tsv
+sh_run 1 "{ echo '##mpq probe 1'; cat ppl.tsv; } | mpq-score -m ppl"; says "cut short"
+run 2 mpq-score -m moa --beta 2 ppl.tsv task.tsv
+run 2 mpq-score -m moa -w 1 ppl.tsv task.tsv; says "-w: 1 of 2 objectives"
+run 2 mpq-score -m moa -w 1,x ppl.tsv task.tsv; says "-w: 'x' is no weight"
+run 2 mpq-score -m moa -w 0,0 ppl.tsv task.tsv; says "all weights are 0"
+run 2 mpq-score -m moa -w 1,2 --beta 0.5 ppl.tsv task.tsv
+run 2 mpq-score -m moa --by tensor ppl.tsv task.tsv; says "--by is for stats"
+run 2 mpq-score -m ppl --beta 0.5 ppl.tsv; says "--beta is for -m moa"
+run 2 mpq-score --norm sum ppl.tsv; says "--norm is for probes"
+
+# --tau: by hand, q4_0 has 3 5 1 beside 1 2 3, q8_0 1 -1 0 beside 0 1 1.
+run 0 mpq-score --tau --metric ppl ppl.tsv ppl.tsv; silent
+equal "##mpq tau 1" "$(head -1 out | cut -d' ' -f1-3)"
+prints "wiki:ppl	wiki:ppl	3	1	0.33333333333333331	q4_0"
+cp ppl.tsv p.tsv; sed 's/loss/ppl/; s/	em	/	x	/' task.tsv >t.tsv
+run 0 mpq-score --tau --metric ppl p.tsv t.tsv; silent
+prints "wiki:ppl	sums:ppl	3	-0.33333333333333331	1	q4_0"
+equal "-0.816 0.221 q8_0" "$(awk -F'\t' '$6 == "q8_0" { printf "%.3f %.3f %s\n", $4, $5, $6 }' out)"
+equal "6 ." "$(awk -F'\t' '$6 == "." { print $3, $6 }' out)" "all pairs"
+run 0 mpq-score --tau --task wiki all.tsv
+equal "wiki:ppl wiki:kld" "$(awk -F'\t' '/^wiki/ { print $1, $2; exit }' out)" "in one table"
+run 0 mpq-score --tau moa.tsv kld.tsv; equal "moa kld 3" "$(awk -F'\t' '!/^#/ { print $1, $2, $3; exit }' out)"
+{ cat shape; printf '#unit\tscore\tparams\nblk.0\t3\t4096\nblk.1\t5\t4096\nblk.2\t1\t4096\n'; } >s.tsv
+run 0 mpq-score --tau s.tsv moa.tsv; equal 2 "$(grep -vc '^#' out)" "scores beside damages, by type"
+equal "3 0.33333333333333331" "$(awk -F'\t' '$6 == "q4_0" { print $3, $4 }' out)"
+run 0 mpq-score --tau s.tsv s.tsv; equal "3 1 ." "$(awk -F'\t' '!/^#/ { print $3, $4, $6 }' out)"
+run 0 mpq-score --tau -t q8_0 moa.tsv moa.tsv; equal "1" "$(grep -vc '^#' out)"
+awk -F'\t' -v OFS='\t' '/^blk/ { $5 = 0 } 1' moa.tsv | grep -v '^##mpq\|^##end' >zero.tsv
+run 0 mpq-score --tau moa.tsv zero.tsv; prints "nan	nan"
+grep -v 'blk.2' s.tsv >few.tsv
+run 1 mpq-score --tau few.tsv s.tsv; one_line; says "few.tsv: no row for blk.2, which s.tsv has"
+run 1 mpq-score --tau few.tsv moa.tsv; one_line; says "few.tsv: no row for blk.2, which moa.tsv has"
+grep -v '^##mpq\|^##end\|^blk.2' moa.tsv >few2.tsv
+run 1 mpq-score --tau s.tsv few2.tsv; one_line; says "few2.tsv: no row for blk.2, which s.tsv has"
+run 1 mpq-score --tau few2.tsv moa.tsv; one_line; says "few2.tsv: no row for blk.2, q4_0, which moa.tsv has"
+run 2 mpq-score --tau s.tsv; says "one ranking"
+run 2 mpq-score --tau -m moa s.tsv s.tsv
+run 1 mpq-score --tau --metric em s.tsv ppl.tsv; one_line; says "no rows of that task and metric"
+mpq-stats -q --only moments "$top/examples/tiny-model/tiny-model.gguf" >stats.tsv
+run 1 mpq-score --tau stats.tsv s.tsv; one_line; says "stats"
+
+# From a probe to a plan, without the model. 0.2875, 0.2625 and 0.205 are what more bits
+# take off blk.1, blk.2 and blk.0.
+run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 moa.tsv; cp out plan.tsv
+equal "q4_0 q8_0 q4_0 " "$(grep '^blk' plan.tsv | cut -f2 | tr '\n' ' ')"
+
+finish
