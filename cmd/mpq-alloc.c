@@ -30,7 +30,7 @@ static const struct cli_opt opts[] = {
       "candidates, q2_k,q4_k (default: every legal one)" },
     { 'm', "method", CLI_CHOICE, &method, 0, 0, method_words, "how to choose" },
     { 0, "risk", CLI_DOUBLE, &risk, 0, 100, "Z", "count Z standard errors as damage" },
-    { 0, "split", CLI_CHOICE, &split, 0, 0, "auto|layer|tensor",
+    { 0, "split", CLI_CHOICE, &split, 0, 0, "auto|layer|tensor|module",
       "what has one type (auto: tensor under --size)" },
     { 0, "runtime", CLI_STR, &runtime, 0, 0, "NAME",
       "what loads it: llama.cpp (default), vllm, native" },

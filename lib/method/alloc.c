@@ -288,12 +288,14 @@ add_fixed(struct mpq_alloc *a, struct mpq_err *err)
     return 0;
 }
 
-static int
-is_by_layer(const struct mpq_policy *p, const struct mpq_damage *d, int by_size)
+static enum mpq_split
+choose_split(const struct mpq_policy *p, const struct mpq_damage *d, int by_size)
 {
     if (p->split != MPQ_SPLIT_DEFAULT)
-        return p->split == MPQ_SPLIT_LAYER;
-    return !by_size && !d->has_tensors;
+        return p->split;
+    if (by_size || d->has_tensors)
+        return MPQ_SPLIT_TENSOR;
+    return d->has_modules ? MPQ_SPLIT_MODULE : MPQ_SPLIT_LAYER;
 }
 
 int
@@ -323,7 +325,7 @@ mpq_alloc_new(struct mpq_alloc **out, const struct mpq_layout *layout,
     }
     if (choose_types(a, err) < 0 ||
         mpq_units_build(&a->units, layout, policy, rules,
-                        is_by_layer(policy, damage, by_size), by_size, err) < 0 ||
+                        choose_split(policy, damage, by_size), by_size, err) < 0 ||
         add_choices(a, err) < 0 || add_fixed(a, err) < 0)
         goto out;
     mpq_alloc_note_types(a);

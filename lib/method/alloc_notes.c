@@ -234,7 +234,10 @@ mpq_alloc_note_means(struct mpq_alloc *a)
             continue;
         if (n < MAX_NAMED)
             mpq_buf_printf(&a->notes, "%s%s",
-                           n ? ", " : "no score, so the mean: ", a->units.name[u]);
+                           n                      ? ", "
+                           : a->damage->is_scores ? "no score, so the mean: "
+                                                  : "no damage, so the mean: ",
+                           a->units.name[u]);
         n++;
     }
     if (n > MAX_NAMED)

@@ -107,13 +107,18 @@ add_counts(const struct picked *p, size_t n, struct mpq_buf *text)
 static const char *
 noun(const struct mpq_alloc *a)
 {
-    size_t layers = 0;
+    size_t layers = 0, modules = 0;
+    int layer;
 
-    for (size_t u = 0; u < a->units.n; u++)
+    for (size_t u = 0; u < a->units.n; u++) {
         layers += a->units.by_layer[a->units.member[a->units.first[u]]];
-    if (layers == a->units.n)
-        return "layers";
-    return layers ? "layers and matrices" : "matrices";
+        modules += mpq_name_unit_module(a->units.name[u], &layer) != MPQ_MODULE_NONE;
+    }
+    if (layers == a->units.n || modules == a->units.n)
+        return modules ? "modules" : "layers";
+    return layers    ? "layers and matrices"
+           : modules ? "modules and matrices"
+                     : "matrices";
 }
 
 void

@@ -15,9 +15,10 @@ struct builder {
     const struct mpq_policy *policy;
     const struct mpq_rules *rules;
     struct mpq_units *out;
-    size_t *parent;   /* [layout->n] joined matrices: the forest of their sets */
-    size_t *by_layer; /* [n_layers] scratch: a matrix of each layer */
+    size_t *parent;  /* [layout->n] joined matrices: the forest of their sets */
+    size_t *by_part; /* [n_layers][MPQ_N_MODULES] scratch: a matrix of each */
     size_t n_layers;
+    enum mpq_split split;
     unsigned char *choice;      /* [layout->n] may its type change? */
     const struct mpq_pin **pin; /* [layout->n] the pin that holds for it, or NULL */
     int by_size;
@@ -56,19 +57,25 @@ find_range(const struct builder *b, const char *name, size_t *first, size_t *end
         *first = 0;
 }
 
-/* How precisely NAME means matrix I: 3 by its own name, 2 by its layer, 1 by its kind,
- * 0 not at all. The output of a tied model is its embedding. */
+/* How precisely NAME means matrix I: 4 by its own name, 3 by its module, 2 by its
+ * layer, 1 by its kind, 0 not at all. The output of a tied model is its embedding. */
 static int
 means(const struct builder *b, const char *name, size_t i)
 {
     const struct mpq_matrix *m = &b->layout->matrices[i];
+    int layer;
 
     if (strcmp(name, m->name) == 0)
-        return 3;
+        return 4;
     if (b->layout->tied && m->role == MPQ_ROLE_EMBED && strcmp(name, "output") == 0 &&
         !mpq_layout_find(b->layout, "output"))
+        return 4;
+    if (!m->is_linear || m->layer < 0)
+        return mpq_name_means(name, m->name);
+    const enum mpq_module module = mpq_name_unit_module(name, &layer);
+    if (module && layer == m->layer && module == mpq_role_module(m->role))
         return 3;
-    if (m->is_linear && m->layer >= 0 && mpq_name_unit_layer(name) == m->layer)
+    if (mpq_name_unit_layer(name) == m->layer)
         return 2;
     return mpq_name_means(name, m->name);
 }
@@ -94,6 +101,19 @@ choose_pins(struct builder *b)
     return 0;
 }
 
+static void
+forget_parts(struct builder *b)
+{
+    for (size_t l = 0; l < b->n_layers * MPQ_N_MODULES; l++)
+        b->by_part[l] = NONE;
+}
+
+static size_t *
+part_of(struct builder *b, int layer, enum mpq_module module)
+{
+    return &b->by_part[(size_t)layer * MPQ_N_MODULES + module];
+}
+
 /* Joins what one tie means: names of their own with each other, kinds layer by layer.
  */
 static int
@@ -101,8 +121,7 @@ tie(struct builder *b, const struct mpq_names *names, const char *place)
 {
     size_t whole = NONE;
 
-    for (size_t l = 0; l < b->n_layers; l++)
-        b->by_layer[l] = NONE;
+    forget_parts(b);
     for (size_t k = 0; k < names->n; k++) {
         int found = 0;
         size_t i, end;
@@ -112,7 +131,7 @@ tie(struct builder *b, const struct mpq_names *names, const char *place)
             found |= how;
             if (!how || (!b->choice[i] && !b->pin[i]) || (how == 1 && layer < 0))
                 continue;
-            size_t *with = how > 1 ? &whole : &b->by_layer[layer];
+            size_t *with = how > 1 ? &whole : part_of(b, layer, MPQ_MODULE_NONE);
             if (*with != NONE)
                 join(b, i, *with);
             *with = i;
@@ -223,26 +242,42 @@ find_choices(struct builder *b)
     return 0;
 }
 
+/* Joins the matrices of each layer or module. */
 static void
-join_layers(struct builder *b)
+join_parts(struct builder *b)
 {
-    for (size_t l = 0; l < b->n_layers; l++)
-        b->by_layer[l] = NONE;
+    const int whole = b->split == MPQ_SPLIT_LAYER;
+
+    forget_parts(b);
     for (size_t i = 0; i < b->layout->n; i++) {
         const struct mpq_matrix *m = &b->layout->matrices[i];
         if (!b->choice[i] || !m->is_linear || m->layer < 0)
             continue;
-        size_t *with = &b->by_layer[m->layer];
+        size_t *with =
+            part_of(b, m->layer, whole ? MPQ_MODULE_NONE : mpq_role_module(m->role));
         if (*with != NONE)
             join(b, i, *with);
         *with = i;
-        b->out->by_layer[i] = 1;
+        b->out->by_layer[i] = (unsigned char)whole;
     }
+}
+
+/* What the unit is called whose first matrix is M. */
+static void
+name_unit(const struct builder *b, const struct mpq_matrix *m, char name[64])
+{
+    if (b->split == MPQ_SPLIT_TENSOR || !m->is_linear)
+        snprintf(name, 64, "%.63s", m->name);
+    else
+        snprintf(name, 64, "blk.%d%s", m->layer,
+                 b->split == MPQ_SPLIT_LAYER
+                     ? ""
+                     : mpq_module_names[mpq_role_module(m->role)]);
 }
 
 /* Numbers the sets and lists their members. */
 static void
-number_units(struct builder *b, int by_layer)
+number_units(struct builder *b)
 {
     struct mpq_units *u = b->out;
     size_t n = b->layout->n;
@@ -254,10 +289,7 @@ number_units(struct builder *b, int by_layer)
             continue;
         size_t r = root(b, i);
         if (r == i) {
-            if (by_layer && m->is_linear)
-                snprintf(u->name[u->n], sizeof *u->name, "blk.%d", m->layer);
-            else
-                snprintf(u->name[u->n], sizeof *u->name, "%.63s", m->name);
+            name_unit(b, m, u->name[u->n]);
             u->unit[i] = u->n++;
         } else {
             u->unit[i] = u->unit[r];
@@ -292,11 +324,11 @@ allocate(struct builder *b)
     u->by_layer = mpq_array(n, 1);
     u->name = mpq_array(n, sizeof *u->name);
     b->parent = mpq_array(n, sizeof *b->parent);
-    b->by_layer = mpq_array(b->n_layers, sizeof *b->by_layer);
+    b->by_part = mpq_array(b->n_layers, MPQ_N_MODULES * sizeof *b->by_part);
     b->choice = mpq_array(n, 1);
     b->pin = mpq_array(n, sizeof *b->pin);
     if (!u->first || !u->member || !u->unit || !u->fixed || !u->by_layer || !u->name ||
-        !b->parent || !b->by_layer || !b->choice || !b->pin)
+        !b->parent || !b->by_part || !b->choice || !b->pin)
         return mpq_fail(b->err, MPQ_ENOMEM, "units: out of memory");
     for (size_t i = 0; i < n; i++)
         b->parent[i] = i;
@@ -306,13 +338,14 @@ allocate(struct builder *b)
 int
 mpq_units_build(struct mpq_units *out, const struct mpq_layout *layout,
                 const struct mpq_policy *policy, const struct mpq_rules *rules,
-                int by_layer, int by_size, struct mpq_err *err)
+                enum mpq_split split, int by_size, struct mpq_err *err)
 {
     struct builder b = { .layout = layout,
                          .policy = policy,
                          .rules = rules,
                          .out = out,
                          .by_size = by_size,
+                         .split = split,
                          .err = err };
     int rc = -1;
 
@@ -320,13 +353,13 @@ mpq_units_build(struct mpq_units *out, const struct mpq_layout *layout,
     if (allocate(&b) < 0 || find_choices(&b) < 0 || choose_pins(&b) < 0 ||
         join_ties(&b) < 0 || spread_pins(&b) < 0)
         goto out;
-    if (by_layer)
-        join_layers(&b);
-    number_units(&b, by_layer);
+    if (split != MPQ_SPLIT_TENSOR)
+        join_parts(&b);
+    number_units(&b);
     rc = 0;
 out:
     free(b.parent);
-    free(b.by_layer);
+    free(b.by_part);
     free(b.choice);
     free(b.pin);
     if (rc < 0)

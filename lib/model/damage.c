@@ -72,7 +72,20 @@ common_divisor(uint64_t a, uint64_t b)
     return a;
 }
 
-/* Sums up the layers, once for all rows that name one. */
+static struct mpq_damage_group *
+group_of(const struct mpq_damage *d, int layer, enum mpq_module module)
+{
+    return &d->groups[(size_t)layer * MPQ_N_MODULES + module];
+}
+
+static void
+add_matrix(struct mpq_damage_group *g, const struct mpq_matrix *m)
+{
+    g->params += (double)m->rows * (double)m->cols;
+    g->cols = common_divisor(m->cols, g->cols);
+}
+
+/* Sums up layers and modules, once for all rows that name one. */
 static int
 survey_layers(struct mpq_damage *d, struct mpq_err *err)
 {
@@ -81,29 +94,27 @@ survey_layers(struct mpq_damage *d, struct mpq_err *err)
     for (size_t i = 0; i < l->n; i++)
         if (l->matrices[i].layer >= (int)d->n_layers)
             d->n_layers = (size_t)l->matrices[i].layer + 1;
-    d->layers = mpq_array(d->n_layers, sizeof *d->layers);
-    if (!d->layers)
+    d->groups = mpq_array(d->n_layers, MPQ_N_MODULES * sizeof *d->groups);
+    if (!d->groups)
         return no_memory(d, err);
     for (size_t i = 0; i < l->n; i++) {
         const struct mpq_matrix *m = &l->matrices[i];
         if (!m->is_linear || m->layer < 0)
             continue;
-        struct mpq_damage_layer *layer = &d->layers[m->layer];
-        layer->params += (double)m->rows * (double)m->cols;
-        layer->cols = common_divisor(m->cols, layer->cols);
+        add_matrix(group_of(d, m->layer, MPQ_MODULE_NONE), m);
+        add_matrix(group_of(d, m->layer, mpq_role_module(m->role)), m);
     }
     return 0;
 }
 
-/* What the unit has in the model: sets layer, params and cols; 0 when there is no such.
- */
+/* What the unit has in the model: sets params and cols; 0 when there is no such. */
 static int
 find_unit(const struct mpq_damage *d, struct mpq_damage_unit *u)
 {
     const struct mpq_layout *l = d->layout;
     const struct mpq_matrix *m = mpq_layout_find(l, u->name);
+    int layer;
 
-    u->layer = -1;
     u->params = 0;
     if (!m && l->tied && strcmp(u->name, "output") == 0)
         m = mpq_layout_find(l, "token_embd");
@@ -111,11 +122,13 @@ find_unit(const struct mpq_damage *d, struct mpq_damage_unit *u)
         u->params = (double)m->rows * (double)m->cols;
         return 1;
     }
-    u->layer = mpq_name_unit_layer(u->name);
-    if (u->layer < 0 || (size_t)u->layer >= d->n_layers)
+    const enum mpq_module module = mpq_name_unit_module(u->name, &layer);
+    if (!module)
+        layer = mpq_name_unit_layer(u->name);
+    if (layer < 0 || (size_t)layer >= d->n_layers)
         return 0;
-    u->params = d->layers[u->layer].params;
-    u->cols = d->layers[u->layer].cols;
+    u->params = group_of(d, layer, module)->params;
+    u->cols = group_of(d, layer, module)->cols;
     return u->params > 0;
 }
 
@@ -286,7 +299,7 @@ take_means(struct mpq_damage *d, struct mpq_err *err)
 }
 
 /* Notes that matrix I has one of the types of the table, and so has it already when its
- * layer, unit U, was given it as a whole. */
+ * group, unit U, was given it as a whole. */
 static void
 count_kept(struct mpq_damage *d, size_t u, const struct mpq_matrix *m)
 {
@@ -295,30 +308,44 @@ count_kept(struct mpq_damage *d, size_t u, const struct mpq_matrix *m)
             d->kept[u * d->n_types + j] += (double)m->rows * (double)m->cols;
 }
 
+/* The unit of M's module, or else of its layer; SIZE_MAX when neither has a row. */
+static size_t
+find_group(struct mpq_damage *d, const struct mpq_matrix *m)
+{
+    char name[64];
+    size_t unit;
+
+    snprintf(name, sizeof name, "blk.%d%s", m->layer,
+             mpq_module_names[mpq_role_module(m->role)]);
+    if (mpq_index_find(&d->index, name, &unit)) {
+        d->has_modules = 1;
+        return unit;
+    }
+    snprintf(name, sizeof name, "blk.%d", m->layer);
+    return mpq_index_find(&d->index, name, &unit) ? unit : SIZE_MAX;
+}
+
 /* Which unit tells of which matrix. */
 static int
 link_matrices(struct mpq_damage *d, struct mpq_err *err)
 {
     const struct mpq_layout *l = d->layout;
-    char name[64];
 
     d->own = mpq_array(l->n, sizeof *d->own);
-    d->layer = mpq_array(l->n, sizeof *d->layer);
+    d->group = mpq_array(l->n, sizeof *d->group);
     d->kept = mpq_array(d->n * d->n_types, sizeof *d->kept);
-    if (!d->own || !d->layer || !d->kept)
+    if (!d->own || !d->group || !d->kept)
         return no_memory(d, err);
     for (size_t i = 0; i < l->n; i++) {
         const struct mpq_matrix *m = &l->matrices[i];
-        d->own[i] = d->layer[i] = SIZE_MAX;
+        d->own[i] = SIZE_MAX;
         if (mpq_index_find(&d->index, m->name, &d->own[i]))
             d->has_tensors |= m->is_linear;
         else
             d->own[i] = SIZE_MAX;
-        snprintf(name, sizeof name, "blk.%d", m->layer);
-        if (!m->is_linear || !mpq_index_find(&d->index, name, &d->layer[i]))
-            d->layer[i] = SIZE_MAX;
-        else
-            count_kept(d, d->layer[i], m);
+        d->group[i] = m->is_linear ? find_group(d, m) : SIZE_MAX;
+        if (d->group[i] != SIZE_MAX)
+            count_kept(d, d->group[i], m);
     }
     if (!l->tied || mpq_layout_find(l, "output") ||
         !mpq_index_find(&d->index, "output", &d->second))
@@ -368,9 +395,9 @@ mpq_damage_free(struct mpq_damage *d)
     free(d->mean);
     free(d->mean_se);
     free(d->own);
-    free(d->layer);
+    free(d->group);
     free(d->kept);
-    free(d->layers);
+    free(d->groups);
     free(d->file);
     mpq_index_free(&d->index);
     mpq_pool_free(&d->strings);

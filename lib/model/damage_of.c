@@ -16,7 +16,7 @@ used_twice(const struct mpq_damage *d, size_t i)
 int
 mpq_damage_has(const struct mpq_damage *d, size_t i)
 {
-    return d->own[i] != SIZE_MAX || d->layer[i] != SIZE_MAX ||
+    return d->own[i] != SIZE_MAX || d->group[i] != SIZE_MAX ||
            (used_twice(d, i) && d->second != SIZE_MAX);
 }
 
@@ -40,13 +40,13 @@ is_present(const struct mpq_damage *d, size_t i, struct mpq_type type)
 int
 mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type)
 {
-    if (d->is_scores || d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX ||
+    if (d->is_scores || d->own[i] != SIZE_MAX || d->group[i] == SIZE_MAX ||
         is_present(d, i, type))
         return 0;
     size_t j = find_type(d, type);
-    if (j < d->n_types && !isnan(d->damage[d->layer[i] * d->n_types + j]))
+    if (j < d->n_types && !isnan(d->damage[d->group[i] * d->n_types + j]))
         return 0;
-    return !mpq_type_fits(type, d->units[d->layer[i]].cols);
+    return !mpq_type_fits(type, d->units[d->group[i]].cols);
 }
 
 /* Adds SHARE of unit U's figure for type J; -1 when there is none. */
@@ -63,22 +63,22 @@ add_pair(const struct mpq_damage *d, size_t u, size_t j, double share, double *d
     return 0;
 }
 
-/* Matrix I's share of what was measured on its layer as a whole: it is spread over what
+/* Matrix I's share of what was measured on its group as a whole: it is spread over what
  * type J changed there, by parameters. What had the type already has no part in it,
- * unless all had, when the figure is for leaving the layer alone. */
+ * unless all had, when the figure is for leaving the group alone. */
 static double
-share_of_layer(const struct mpq_damage *d, size_t i, size_t j)
+share_of_group(const struct mpq_damage *d, size_t i, size_t j)
 {
     const struct mpq_matrix *m = &d->layout->matrices[i];
-    const struct mpq_damage_unit *layer = &d->units[d->layer[i]];
-    double kept = j < d->n_types ? d->kept[d->layer[i] * d->n_types + j] : 0;
+    const struct mpq_damage_unit *group = &d->units[d->group[i]];
+    double kept = j < d->n_types ? d->kept[d->group[i] * d->n_types + j] : 0;
     double params = (double)m->rows * (double)m->cols;
 
-    if (kept >= layer->params)
-        return params / layer->params;
+    if (kept >= group->params)
+        return params / group->params;
     if (kept > 0 && is_present(d, i, d->types[j]))
         return 0;
-    return params / (layer->params - kept);
+    return params / (group->params - kept);
 }
 
 /* The sum of the rows that are about matrix I; -1 when one of them is missing. */
@@ -90,9 +90,9 @@ add_rows(const struct mpq_damage *d, size_t i, size_t j, double *damage, double 
     if (used_twice(d, i) && d->second != SIZE_MAX &&
         add_pair(d, d->second, j, 1, damage, se) < 0)
         return -1;
-    if (d->own[i] != SIZE_MAX || d->layer[i] == SIZE_MAX)
+    if (d->own[i] != SIZE_MAX || d->group[i] == SIZE_MAX)
         return 0;
-    return add_pair(d, d->layer[i], j, share_of_layer(d, i, j), damage, se);
+    return add_pair(d, d->group[i], j, share_of_group(d, i, j), damage, se);
 }
 
 static int
@@ -113,7 +113,7 @@ measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *dam
     if (rc < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file,
                         d->own[i] != SIZE_MAX     ? d->units[d->own[i]].name
-                        : d->layer[i] != SIZE_MAX ? d->units[d->layer[i]].name
+                        : d->group[i] != SIZE_MAX ? d->units[d->group[i]].name
                                                   : "output",
                         name);
     if (mpq_damage_has(d, i))
@@ -146,7 +146,7 @@ mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
         double second = d->second != SIZE_MAX ? d->units[d->second].score : -1;
         score = (first < 0 ? second : first) + (second < 0 ? first : second);
     } else {
-        score = d->units[d->own[i] != SIZE_MAX ? d->own[i] : d->layer[i]].score;
+        score = d->units[d->own[i] != SIZE_MAX ? d->own[i] : d->group[i]].score;
     }
     *damage = score * (double)m->rows * (double)m->cols * mpq_type_error(type);
     return 0;

@@ -266,8 +266,10 @@ take_split(struct source *s, const struct mpq_recipe *r, const struct mpq_node *
         s->p->split = MPQ_SPLIT_LAYER;
     else if (strcmp(n->text, "tensor") == 0)
         s->p->split = MPQ_SPLIT_TENSOR;
+    else if (strcmp(n->text, "module") == 0)
+        s->p->split = MPQ_SPLIT_MODULE;
     else
-        return bad_value(s, n, "split (layer, tensor)");
+        return bad_value(s, n, "split (layer, module, tensor)");
     return 0;
 }
 

@@ -8,14 +8,20 @@
  *   split: tensor                nominal: true               risk: 1
  *
  * Names in pins and ties are a matrix (output, blk.3.ffn_down), a layer (blk.3: its
- * linear weights) or a kind (ffn_down: that of every layer).
+ * linear weights), a half of one (blk.3.attn, blk.3.ffn) or a kind (ffn_down: that of
+ * every layer).
  */
 #ifndef MPQ_MODEL_POLICY_H
 #define MPQ_MODEL_POLICY_H
 
 #include "model/rules.h"
 
-enum mpq_split { MPQ_SPLIT_DEFAULT, MPQ_SPLIT_LAYER, MPQ_SPLIT_TENSOR };
+enum mpq_split {
+    MPQ_SPLIT_DEFAULT,
+    MPQ_SPLIT_LAYER,
+    MPQ_SPLIT_TENSOR,
+    MPQ_SPLIT_MODULE, /* attention and feed-forward of a layer */
+};
 
 /* NAME has TYPE, or keeps the one that it has. */
 struct mpq_pin {

@@ -282,6 +282,32 @@ mpq_name_means(const char *pattern, const char *name)
            (name[0] == '.' && name[1] && !name[1 + strspn(name + 1, "0123456789")]);
 }
 
+const char *const mpq_module_names[MPQ_N_MODULES] = { "", ".attn", ".ffn" };
+
+enum mpq_module
+mpq_role_module(enum mpq_role role)
+{
+    if (!mpq_role_is_linear(role))
+        return MPQ_MODULE_NONE;
+    return role == MPQ_ROLE_GATE || role == MPQ_ROLE_UP || role == MPQ_ROLE_DOWN ||
+                   role == MPQ_ROLE_GATE_UP
+               ? MPQ_MODULE_FFN
+               : MPQ_MODULE_ATTN;
+}
+
+enum mpq_module
+mpq_name_unit_module(const char *name, int *layer)
+{
+    const char *dot = strncmp(name, "blk.", 4) ? NULL : strchr(name + 4, '.');
+
+    *layer = -1;
+    for (int m = MPQ_MODULE_ATTN; dot && m < MPQ_N_MODULES; m++)
+        if (strcmp(dot, mpq_module_names[m]) == 0 &&
+            (*layer = mpq_name_layer(name)) >= 0)
+            return (enum mpq_module)m;
+    return MPQ_MODULE_NONE;
+}
+
 int
 mpq_name_unit_layer(const char *name)
 {

@@ -90,4 +90,12 @@ int mpq_name_means(const char *pattern, const char *name);
 /* The layer that a unit called NAME is (blk.3), or -1. */
 int mpq_name_unit_layer(const char *name);
 
+/* The halves of a layer. */
+enum mpq_module { MPQ_MODULE_NONE, MPQ_MODULE_ATTN, MPQ_MODULE_FFN, MPQ_N_MODULES };
+extern const char *const mpq_module_names[MPQ_N_MODULES]; /* "", ".attn", ".ffn" */
+/* That which a linear weight of a block belongs to; none for other roles. */
+enum mpq_module mpq_role_module(enum mpq_role role);
+/* The module that a unit called NAME is (blk.3.attn), with its layer; or none. */
+enum mpq_module mpq_name_unit_module(const char *name, int *layer);
+
 #endif

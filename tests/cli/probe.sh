@@ -162,5 +162,35 @@ run 1 mpq-score --tau stats.tsv s.tsv; one_line; says "stats"
 # take off blk.1, blk.2 and blk.0.
 run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 moa.tsv; cp out plan.tsv
 equal "q4_0 q8_0 q4_0 " "$(grep '^blk' plan.tsv | cut -f2 | tr '\n' ' ')"
+# what is told of a risk: with 9 standard errors blk.0 (se 0.036) comes before blk.2
+run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 --risk 9 moa.tsv
+equal "q8_0 q4_0 q4_0 " "$(grep '^blk' out | cut -f2 | tr '\n' ' ')" "--risk 9"
+cut -f1-5 moa.tsv | grep -v '^##mpq\|^##end' >bare.tsv
+run 2 mpq-alloc -q -b 5.9 --risk 1 bare.tsv; says "a risk needs damages with a column se"
+# pins, ties, the present type (no damage), a layer without rows
+run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 --pin blk.1=q4_0 moa.tsv
+equal "q4_0 q8_0 " "$(grep '^blk.[02]	' out | cut -f2 | tr '\n' ' ')" "pinned"
+run 0 mpq-alloc -q -b 7.3 -t q4_0,q8_0 --tie blk.0,blk.1 moa.tsv
+equal "q8_0 q8_0 q4_0 " "$(grep '^blk' out | cut -f2 | tr '\n' ' ')" "tied"
+run 0 mpq-alloc -q -b 11 -t q4_0,q8_0,keep moa.tsv
+equal "f16 q8_0 q8_0 " "$(grep '^blk' out | cut -f2 | sort | tr '\n' ' ')" "kept"
+equal "0.1175" "$(sed -n 's/^##damage \([^ ]*\).*/\1/p' out | xargs printf %.4f)" "without damage"
+grep -v '^##mpq\|^##end\|^blk.0' moa.tsv >two.tsv
+run 0 mpq-alloc -b 5.9 -t q4_0,q8_0 two.tsv; says "no damage, so the mean: blk.0"
+grep -v '^##mpq\|^##end\|^blk.0	q8_0' moa.tsv >gap.tsv
+run 1 mpq-alloc -b 5.9 gap.tsv; one_line; says "no row for unit blk.0, q8_0"
+# halves of layers
+{ cat shape; awk -F'\t' -v OFS='\t' '/^#unit/ { print "#unit", "type", "bits", "params", "damage", "se" }
+    /^blk/ { print $1 ".attn", $2, $3, 3072, $5, $6; print $1 ".ffn", $2, $3, 1024, $5 * 2, $6 }' moa.tsv
+} >halves.tsv
+run 0 mpq-alloc -b 5.6 -t q4_0,q8_0 halves.tsv; says "6 modules: 3 q4_0, 3 q8_0"
+equal "blk.0.ffn_down blk.1.ffn_down blk.2.ffn_down " \
+    "$(grep 'q8_0' out | grep '^blk' | cut -f1 | tr '\n' ' ')"
+run 0 mpq-alloc -q -b 5.6 -t q4_0,q8_0 --pin blk.2.ffn=q4_0 --pin blk.2=q8_0 halves.tsv
+equal "blk.2.attn_q q8_0" "$(grep '^blk.2' out | cut -f1,2 | grep q8_0 | tr '\t' ' ')" "a module's pin over a layer's"
+run 0 mpq-alloc -q -b 5.6 -t q4_0,q8_0 --split layer halves.tsv
+equal 3 "$(grep -c '^blk' out)" "rows of layers"
+run 0 mpq-alloc -q -b 5.6 -t q4_0,q8_0 --split module moa.tsv
+equal 6 "$(grep -c '^blk' out)" "a layer's figure spread over its halves"
 
 finish

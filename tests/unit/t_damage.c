@@ -125,6 +125,25 @@ START_TEST(a_layers_damage_is_spread_by_parameters)
 }
 END_TEST
 
+START_TEST(the_narrowest_group_that_was_measured_counts)
+{
+    ck_assert_msg(read_table(DAMAGE "blk.0\tq8_0\t8.5\t4096\t8\t4\n"
+                                    "blk.0.ffn\tq8_0\t8.5\t1024\t3\t0\n"
+                                    "blk.1.attn\tq8_0\t8.5\t3072\t5\t0\n"
+                                    "blk.1.ffn\tq8_0\t8.5\t1024\t2\t0\n"
+                                    "blk.1.ffn_down\tq8_0\t8.5\t1024\t1\t0\n") == 0,
+                  "%s", err.text);
+    ck_assert_int_eq(d.has_modules, 1);
+    ck_assert_double_eq(of(Q0, MPQ_Q8_0), 6); /* three quarters of the layer */
+    ck_assert_double_eq(of(DOWN0, MPQ_Q8_0), 3);
+    ck_assert_double_eq(of(Q1, MPQ_Q8_0), 5);
+    ck_assert_double_eq(of(DOWN1, MPQ_Q8_0), 1);
+    /* rows of 32 do not keep q4_k from the module that has none of them */
+    ck_assert_int_eq(mpq_damage_unmeasured(&d, DOWN0, MPQ_TYPE(MPQ_Q4_K)), 0);
+    close_table();
+}
+END_TEST
+
 START_TEST(a_missing_pair_is_an_error_unless_the_layer_could_not_have_it)
 {
     double damage, se;
@@ -200,6 +219,10 @@ static const struct {
     { SCORES "blk.2\t1\t4096\n", "x:8: unit blk.2 is no layer or matrix of the model" },
     { SCORES "blk.0.qk\t1\t4096\n", "unit blk.0.qk is no layer or matrix" },
     { SCORES "blk.00\t1\t4096\n", "unit blk.00 is no layer or matrix" },
+    { SCORES "blk.2.attn\t1\t4096\n", "unit blk.2.attn is no layer or matrix" },
+    { SCORES "blk.00.attn\t1\t3072\n", "unit blk.00.attn is no layer or matrix" },
+    { SCORES "blk.0.ffn\t1\t3072\n",
+      "blk.0.ffn has 3072 params, the model's has 1024" },
     { SCORES "\t1\t4096\n", "unit  is no layer or matrix" },
     { SCORES "blk.0\t1\t4000\n",
       "x:8: unit blk.0 has 4000 params, the model's has 4096" },
@@ -238,6 +261,7 @@ mpq_suite(void)
     tcase_add_test(tc, a_score_is_a_damage_by_parameters_and_error_of_the_type);
     tcase_add_test(tc, a_tied_embedding_is_damaged_in_both_uses);
     tcase_add_test(tc, a_layers_damage_is_spread_by_parameters);
+    tcase_add_test(tc, the_narrowest_group_that_was_measured_counts);
     tcase_add_test(tc, a_missing_pair_is_an_error_unless_the_layer_could_not_have_it);
     tcase_add_test(tc, what_stays_as_it_is_has_no_damage);
     tcase_add_test(tc, a_layers_damage_is_spread_over_what_the_type_changes);

@@ -75,7 +75,7 @@ static const struct {
     { "rest: q9\n", "p.yaml:1: rest: q9 is no type" },
     { "risk: -1\n", "p.yaml:1: risk: -1 is no number from 0 to 100" },
     { "risk: 1e308\n", "p.yaml:1: risk: 1e308 is no number from 0 to 100" },
-    { "split: row\n", "p.yaml:1: split: row is no split (layer, tensor)" },
+    { "split: row\n", "p.yaml:1: split: row is no split (layer, module, tensor)" },
     { "runtime:\n", "p.yaml:1: runtime: an empty value" },
     { "pins: [a]\n", "p.yaml:1: pins is to be a map, not a list" },
     { "pins:\n  output: q9\n", "p.yaml:2: output: unknown type q9" },
