@@ -7,7 +7,7 @@
 #include "model/tune.h"
 #include "quant/imatrix.h"
 
-enum pack_method { PACK_RTN, PACK_HQQ, PACK_GPTQ };
+enum pack_method { PACK_RTN, PACK_HQQ, PACK_AWQ, PACK_GPTQ };
 
 /* What the command line says about rounding. */
 struct pack_options {

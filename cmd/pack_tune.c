@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const methods[] = { "rtn", "hqq", "gptq" };
+static const char *const methods[] = { "rtn", "hqq", "awq", "gptq" };
 static const char *const efforts[] = { "fast", "default", "max" };
 
 /* Does the method choose codes from Gram matrices? */
 static int
 sees_inputs(void)
 {
-    return pack.method == PACK_GPTQ;
+    return pack.method == PACK_AWQ || pack.method == PACK_GPTQ;
 }
 
 int
@@ -115,6 +115,10 @@ on_tuned(void *ctx, const struct mpq_tuned *t)
     }
     if (t->how == MPQ_TUNED_UNSERVED) {
         count(&s->unserved, t->weight);
+        return;
+    }
+    if (t->how == MPQ_TUNED_FOLDED) {
+        cli_debug("%s: takes scales over where there are any", t->weight->name);
         return;
     }
     s->n++;
@@ -239,7 +243,7 @@ static int
 fill_store(struct pack_job *j, struct mpq_err *err)
 {
     static const struct mpq_tuner *const tuners[] = { &mpq_tuner_plain,
-                                                      &mpq_tuner_plain,
+                                                      &mpq_tuner_plain, &mpq_tuner_awq,
                                                       &mpq_tuner_gptq };
     struct mpq_buf description = { 0 }, part = { 0 };
     struct summary s = { 0 };

@@ -226,9 +226,13 @@ mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
     struct mpq_tune t = { .o = options, .file = f, .source = s };
     struct mpq_store_options store = { .path = options->part,
                                        .description = options->description };
+    struct mpq_net net = { 0 };
     int rc = -1;
 
     *out = NULL;
+    if (tuner->needs_net && mpq_net_read(&net, s, err) < 0)
+        return -1;
+    t.net = &net;
     t.held = mpq_array(f->n, 1);
     t.ready = mpq_array(f->n, 1);
     t.scratch = mpq_array(options->threads, sizeof *t.scratch);
@@ -254,6 +258,7 @@ out:
     free(t.held);
     free(t.ready);
     mpq_store_free(t.store);
+    mpq_net_free(&net);
     return rc;
 }
 

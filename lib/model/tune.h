@@ -5,6 +5,8 @@
  *
  *   gptq   rounding errors are fed on to columns still to come (quant/gptq.h); hidden
  *          states come through the layers below as they have been quantized
+ *   awq    columns are scaled before they are rounded, what feeds them takes the scales
+ *          over (quant/awq.h); hidden states are those of the model as it was
  *   plain  each row by itself: nothing to look at
  *
  * Another one is a file tune_NAME.c with a struct mpq_tuner.
@@ -18,7 +20,7 @@
 #include "model/store.h"
 
 struct mpq_tuner;
-extern const struct mpq_tuner mpq_tuner_gptq, mpq_tuner_plain;
+extern const struct mpq_tuner mpq_tuner_gptq, mpq_tuner_awq, mpq_tuner_plain;
 
 /* What became of a matrix, or of a vector that takes over scales. */
 struct mpq_tuned {
@@ -27,12 +29,14 @@ struct mpq_tuned {
         MPQ_TUNED,           /* as the quantizer does */
         MPQ_TUNED_UNREACHED, /* rounded row by row: no token reached it, or its inputs
                                 are not known */
+        MPQ_TUNED_FOLDED,    /* no codes of its own: as it was, but for scales */
         MPQ_TUNED_UNSERVED,  /* rounded row by row: not with this type or model */
     } how;
     uint64_t n_tokens;
     size_t n_dead;  /* columns whose input was always 0 */
     double damping; /* used; more than asked for where the Hessian was singular */
-    double loss;    /* mean squared error of its outputs, by the damped Hessian */
+    double loss;    /* mean squared error of its outputs, by the damped Hessian; awq: of
+                       all that share its input, by the search */
 };
 
 struct mpq_tune_options {

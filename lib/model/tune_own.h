@@ -9,6 +9,7 @@ struct mpq_tune {
     const struct mpq_tune_options *o;
     const struct mpq_packfile *file;
     const struct mpq_source *source;
+    const struct mpq_net *net; /* where the tuner needs it */
     struct mpq_store *store;
     unsigned char *held;  /* [file->n] to be kept in the store */
     unsigned char *ready; /* [file->n] its rows are there */
@@ -18,7 +19,8 @@ struct mpq_tune {
 
 struct mpq_tuner {
     const char *name;
-    int sees_inputs;    /* its layer() is given the layer's inputs */
+    int sees_inputs; /* its layer() is given the layer's inputs */
+    int needs_net;
     int sees_quantized; /* with the layers below as they are in the store */
     /* Which pieces it fills beside the matrices that are rounded; NULL: none. */
     int (*holds)(const struct mpq_piece *p);

@@ -97,6 +97,16 @@ def chooser(spec):
     return choose
 
 
+def head_dim(path):
+    reader = gguf.GGUFReader(path)
+
+    def number(key):
+        f = reader.fields.get(reader.fields["general.architecture"].contents() + key)
+        return int(f.contents()) if f else 0
+    return number(".attention.key_length") or (
+        number(".embedding_length") // number(".attention.head_count"))
+
+
 class Bench:
     def __init__(self, o, d):
         self.o, self.d = o, d
@@ -163,6 +173,7 @@ class Bench:
              "hessian", "-o", path, self.f16])
         grams = safetensors.numpy.load_file(path)
         model = tensors(self.f16)
+        o.head_dim = head_dim(self.f16)
         print("method\ttype\tsum_ratio\tworst_ratio\tmatrix", flush=True)
         for method, program in (("gptq", plain_gptq), ("awq", plain_awq)):
             if method not in o.methods.split(","):
@@ -271,7 +282,12 @@ def compare(method, spec, program, grams, model, ours, o):
         mine = np.concatenate([ours[n].reshape(-1, w.shape[1]) for n in names]).astype(
             np.float64)
         if method == "awq":  # undo the scales that others took over
-            mine = mine / awq_scales(first, model, ours, names, w, mine)
+            at = 0
+            for n in names:
+                rows = values(model[n]).shape[0]
+                mine[at : at + rows] *= row_scales(n, model, ours, o.head_dim)[:, None]
+                at += rows
+            mine = mine / awq_scales(first, model, ours, w, mine)
         loss = [np.einsum("ij,jk,ik->", e, h, e, optimize=True) for e in (w - mine, w - theirs)]
         total += loss
         if loss[0] / loss[1] > worst[0]:
@@ -280,15 +296,37 @@ def compare(method, spec, program, grams, model, ours, o):
           flush=True)
 
 
-def awq_scales(first, model, ours, names, w, mine):
-    """Of each column, from the norm before it; or by least squares, where rows of
+def column_scales(w, mine):
+    """Of the columns of W in MINE, by least squares."""
+    s = np.einsum("ij,ij->j", w, mine) / np.maximum(np.einsum("ij,ij->j", w, w), 1e-30)
+    return np.where(s > 0, s, 1)
+
+
+def awq_scales(first, model, ours, w, mine):
+    """Of each column: from the norm before it, or by least squares, where rows of
     another matrix took them over."""
     layer, _, base = first.rpartition(".")
     norm = {"attn_q": "attn_norm", "ffn_gate": "ffn_norm"}.get(base)
-    if norm:
-        name = f"{layer}.{norm}.weight"
-        return values(model[name])[0].astype(np.float64) / ours[name].astype(np.float64)
-    return np.exp(np.log(np.einsum("ij,ij->j", w, mine) / np.einsum("ij,ij->j", w, w)))
+    if not norm:
+        return column_scales(w, mine)
+    name = f"{layer}.{norm}.weight"
+    return values(model[name])[0].astype(np.float64) / ours[name].astype(np.float64)
+
+
+def row_scales(name, model, ours, head):
+    """What the rows of NAME were divided by: the scales of the columns that they make."""
+    layer, _, base = name.removesuffix(".weight").rpartition(".")
+    rows = values(model[name]).shape[0]
+    after = {"attn_v": "attn_output", "ffn_up": "ffn_down"}.get(base)
+    if not after:
+        return np.ones(rows)
+    w = values(model[f"{layer}.{after}.weight"]).astype(np.float64)
+    mine = ours[f"{layer}.{after}.weight"].reshape(w.shape).astype(np.float64)
+    s = column_scales(w, mine)
+    if base == "ffn_up":
+        return s
+    # query heads of a group share theirs
+    return s.reshape(rows // head, -1, head).mean(axis=1).reshape(-1)
 
 
 def main():

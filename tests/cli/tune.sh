@@ -67,6 +67,57 @@ says "1 matrices of types that hqq does not serve are rounded by rtn (blk.1.ffn_
 run 0 mpq-pack -p plan.tsv -m hqq -j 1 -o one.gguf "$tiny"; same one.gguf hqq.gguf
 run 0 mpq-pack --check plan.tsv hqq.gguf
 
+# awq: the scales are taken over, whatever the architecture, so that at 8 bits the model is
+# about as near as without them (a wrong scale shows in the first digit); norms, and matrices of floats, change
+run 2 mpq-pack -p plan.tsv -m awq -o f "$tiny"; says "-m awq takes -c FILE, or --hessian FILE"
+run 2 mpq-pack -p plan.tsv -m awq -c "$text" --damp 0.1 -o f "$tiny"
+says "--damp is for -m gptq"
+head -c 3000 "$text" >some; some=some
+kld() { # kld REF FILE [OPTION...]
+    ref=$1 file=$2; shift 2
+    run 0 mpq-eval -q --ref "$ref" -x "$some" --ctx 128 --chunks 8 "$@" "$file"
+    awk -F '\t' '$3 == "kld" { print $4 }' out
+}
+# less A B [TIMES]: A is less than TIMES (1.3) B
+less() {
+    run 0 awk -v a="$1" -v b="$2" -v by="${3:-1.3}" 'BEGIN { exit !(a != "" && a + 0 < b * by) }'
+}
+for net in llama qwen2 qwen3 gemma gemma2 gemma3 llama-tied mistral; do
+    cp -R "$top/tests/data/nets/$net" "$net"
+    cp "$top/tests/data/nets/tokenizer.json" "$net"
+    run 0 mpq-stats -q --only rtn "$net"
+    awk 'BEGIN { print "#unit\ttype" } $1 == "##tensor" {
+        print $2 "\t" ($2 ~ /ffn_gate/ ? "f32" : $2 ~ /^blk/ ? "int8g15" : $3) }' out >net.tsv
+    run 0 mpq-pack -q -p net.tsv -c some --ctx 64 -o rtn.st "$net"
+    run 0 mpq-pack -v -p net.tsv -m awq -c some --ctx 64 -o awq.st "$net"
+    says "attn_norm: takes scales over"
+    less "$(kld "$net" awq.st)" "$(kld "$net" rtn.st)" 3
+    run 0 mpq-pack -q -p net.tsv -f fake -m awq -c some --ctx 64 -j 1 -o awq.fake "$net"
+    less "$(kld "$net" awq.fake --config "$net")" "$(kld "$net" rtn.st)" 3
+done
+some=$valid
+hf=$top/examples/tiny-model
+plan q3_k "$(printf 'blk.1.ffn_up\tf32')" >plan.tsv
+for m in rtn awq; do
+    run 0 mpq-pack -q -p plan.tsv -m $m -c "$text" --ctx 128 -j 1 -o $m.gguf "$tiny"
+    kld "$tiny" $m.gguf >$m.kld
+done
+run 0 awk -v a="$(cat awq.kld)" -v b="$(cat rtn.kld)" 'BEGIN { exit !(a > 0 && a < 0.97 * b) }'
+run 0 mpq-pack --check plan.tsv awq.gguf
+run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -j 3 -o three.gguf "$tiny"
+same awq.gguf three.gguf
+run 0 mpq-stats -q -c "$text" --ctx 128 --samples 128 -f hessian -o h "$tiny"
+run 0 mpq-pack -q -p plan.tsv -m awq --hessian h -o three.gguf "$tiny"
+less "$(kld "$tiny" three.gguf)" "$(cat awq.kld)"
+run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -o hf.gguf "$hf"
+less "$(kld "$tiny" hf.gguf)" "$(cat awq.kld)"
+# what is quantized and stays so takes nothing over
+plan q8_0 >eight.tsv
+run 0 mpq-pack -q -p eight.tsv -o eight.gguf "$tiny"
+plan q4_0 "$(printf 'blk.1.attn_v\tq8_0')" >plan.tsv
+run 0 mpq-pack -p plan.tsv -m awq -c "$text" $few -o f.gguf eight.gguf
+says "3 matrices that awq does not serve are rounded row by row (blk.1.attn_q)"
+
 # interrupted at random moments, with SIGKILL, it ends in the same bytes
 plan q4_0 >plan.tsv
 long="-m gptq --ctx 256 --samples 40 -j 2"
@@ -89,6 +140,9 @@ if [ ! -e resumed.gguf ]; then
 fi
 same whole.gguf resumed.gguf
 absent resumed.gguf.part
+run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" $few -o whole.gguf "$tiny"
+run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" $few --resume -o resumed.gguf "$tiny"
+same whole.gguf resumed.gguf
 for m in rtn hqq; do # these have nothing to look at, but may be asked
     run 0 mpq-pack -q -p plan.tsv -m $m -o whole.gguf "$tiny"
     run 0 mpq-pack -q -p plan.tsv -m $m --resume -o resumed.gguf "$tiny"
