@@ -257,7 +257,6 @@ write_file(struct pack_job *j, struct mpq_err *err)
     struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.effort,
                                         .threads = (unsigned)cli.threads,
                                         .encode = pack_encoder(),
-                                        .importance = j->importance,
                                         .progress = on_progress };
     struct mpq_out *out = NULL;
     int rc = -1;
@@ -269,6 +268,7 @@ write_file(struct pack_job *j, struct mpq_err *err)
         mpq_out_free(out);
         return -1;
     }
+    options.importance = j->importance; /* which the text may have given */
     if (j->store)
         options.encoded = mpq_store_all(j->store);
     options.progress_ctx = cli_bar_new("packing", j->file.size_bytes, "B");

@@ -49,6 +49,20 @@ done
 sh_run 0 "cat '$text' | mpq-pack -p plan.tsv -m gptq -c - $few -o pipe.gguf '$tiny'"
 same one.gguf pipe.gguf
 
+# rounding weighed by a text is weighed, and the same in a store
+plan q3_k >plan.tsv
+run 0 mpq-pack -q -p plan.tsv -c "$text" $few -o one.gguf "$tiny"
+run 0 mpq-pack -q -p plan.tsv -c "$text" $few --resume -o two.gguf "$tiny"
+run 0 mpq-pack -q -p plan.tsv --effort fast -o three.gguf "$tiny"
+run 0 mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
+    --only kld one.gguf
+cp out weighed
+mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
+    --only kld two.gguf >out; same weighed out
+mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
+    --only kld three.gguf >out
+if cmp -s weighed out; then fail "a text does not weigh the rounding"; else pass; fi
+
 # closer to the model than rounding alone, by divergence
 plan q3_k >plan.tsv
 valid=$top/examples/tiny-model/text.valid.txt
@@ -98,10 +112,9 @@ done
 some=$valid
 hf=$top/examples/tiny-model
 plan q3_k "$(printf 'blk.1.ffn_up\tf32')" >plan.tsv
-for m in rtn awq; do
-    run 0 mpq-pack -q -p plan.tsv -m $m -c "$text" --ctx 128 -j 1 -o $m.gguf "$tiny"
-    kld "$tiny" $m.gguf >$m.kld
-done
+run 0 mpq-pack -q -p plan.tsv -o rtn.gguf "$tiny"
+run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -j 1 -o awq.gguf "$tiny"
+for m in rtn awq; do kld "$tiny" $m.gguf >$m.kld; done
 run 0 awk -v a="$(cat awq.kld)" -v b="$(cat rtn.kld)" 'BEGIN { exit !(a > 0 && a < 0.97 * b) }'
 run 0 mpq-pack --check plan.tsv awq.gguf
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -j 3 -o three.gguf "$tiny"
