@@ -55,6 +55,7 @@ mpq_forward_free(struct mpq_forward *f)
     free(f->turns[1]);
     free(f->final_norm);
     mpq_fwd_layer_free(&f->layer);
+    mpq_fwd_drop_kept(f);
     mpq_net_free(&f->net);
     free(f);
 }
@@ -69,6 +70,7 @@ void
 mpq_forward_fill(struct mpq_forward *f, mpq_fill_fn *fill, void *ctx)
 {
     f->fill = fill;
+    f->layer_ready = 0;
     f->fill_ctx = ctx;
 }
 
@@ -116,7 +118,7 @@ mpq_forward_embed(struct mpq_forward *f, const struct mpq_seqs *q, struct mpq_st
                   struct mpq_err *err)
 {
     const size_t n = q->start[q->n];
-    struct embedding e = { f, mpq_source_find(f->s, "token_embd"), q->tokens, n, x->x };
+    struct embedding e = { f, mpq_fwd_find(f, "token_embd"), q->tokens, n, x->x };
 
     assert(x->n >= n && x->width == f->net.n_embd);
     return mpq_par_for(f->n_threads, n / EMBED_STEP + (n % EMBED_STEP != 0), embed_some,
@@ -144,8 +146,13 @@ mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
         assert(!shared || (q->parent[i] < i && !q->shared[q->parent[i]] &&
                            shared <= seqs[q->parent[i]].n));
     }
-    if (mpq_fwd_decode(f, layer, &f->layer, err) < 0 ||
-        mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err) < 0)
+    if (!f->layer_ready || f->fill || f->layer.index != layer) {
+        f->layer_ready = 0;
+        if (mpq_fwd_decode(f, layer, &f->layer, err) < 0)
+            goto out;
+        f->layer_ready = 1;
+    }
+    if (mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err) < 0)
         goto out;
     rc = 0;
 out:

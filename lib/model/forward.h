@@ -43,6 +43,16 @@ typedef int
 mpq_fill_fn(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err);
 void mpq_forward_fill(struct mpq_forward *f, mpq_fill_fn *fill, void *ctx);
 
+/* Puts other weights in the place of the source's that have the same names: WITH[n],
+ * borrowed until the next call; n = 0 takes them back. Embedding and unembedding can be
+ * among them. Rows lie one behind the other, each of mpq_type_row_bytes. */
+void
+mpq_forward_replace(struct mpq_forward *f, const struct mpq_weight *with, size_t n);
+/* For many passes: decodes the unembedding, then the layers from the last down to
+ * FIRST, as far as MAX_BYTES go, and keeps them until the end or the next call. */
+MPQ_MUST_CHECK int mpq_forward_keep(struct mpq_forward *f, size_t first,
+                                    size_t max_bytes, struct mpq_err *err);
+
 /* Shows what the linears of a layer are given, as the pass meets it: X[n][stride],
  * inputs of tokens [token, token + n), is what each of WEIGHTS is multiplied with: q k
  * v; o; gate up; down. TAP is called from one thread, for each of the four with the

@@ -43,6 +43,9 @@ struct generator {
     size_t room, plane;     /* positions of a place; room * head_dim */
     struct mpq_fwd_layer *layers; /* all decoded, or NULL */
     float *unembed;
+    int swapped; /* what F had kept is meanwhile here */
+    const float *before;
+    const struct mpq_weight *before_of;
     /* of a step */
     struct mpq_fwd_seq *seqs; /* [n_places] */
     size_t *rows;             /* [n_places]: where the last tokens are ... */
@@ -79,7 +82,8 @@ static uint64_t
 decoded_bytes(const struct generator *g)
 {
     const struct mpq_weight *unembed = mpq_fwd_unembed(g->f);
-    uint64_t n = mpq_fwd_in_place(unembed) ? 0 : unembed->rows * unembed->cols;
+    uint64_t n =
+        mpq_fwd_unembed_ready(g->f, unembed) ? 0 : unembed->rows * unembed->cols;
 
     for (size_t i = 0; i < mpq_source_count(g->f->s); i++) {
         const struct mpq_weight *w = mpq_source_weight(g->f->s, i);
@@ -101,14 +105,18 @@ decode_all(struct generator *g, struct mpq_err *err)
     for (size_t i = 0; i < n_layer; i++)
         if (mpq_fwd_decode(g->f, i, &g->layers[i], err) < 0)
             return -1;
-    if (mpq_fwd_in_place(w))
+    if (mpq_fwd_unembed_ready(g->f, w))
         return 0;
     g->unembed = mpq_array((size_t)w->rows * (size_t)w->cols, sizeof *g->unembed);
     if (!g->unembed)
         return no_memory(g, err);
     if (mpq_fwd_rows(g->f, w, 0, (size_t)w->rows, g->unembed, err) < 0)
         return -1;
+    g->swapped = 1;
+    g->before = g->f->unembed;
+    g->before_of = g->f->unembed_of;
     g->f->unembed = g->unembed;
+    g->f->unembed_of = w;
     return 0;
 }
 
@@ -312,8 +320,10 @@ free_generator(struct generator *g)
         mpq_fwd_layer_free(&g->layers[i]);
     for (size_t i = 0; g->answers && i < g->q->n; i++)
         free(g->answers[i].tokens);
-    if (g->unembed)
-        g->f->unembed = NULL;
+    if (g->swapped) {
+        g->f->unembed = g->before;
+        g->f->unembed_of = g->before_of;
+    }
     free(g->layers);
     free(g->unembed);
     free(g->answers);

@@ -243,7 +243,7 @@ open_side(struct logits *l, const struct mpq_logits_side *from, struct mpq_err *
     s->w = mpq_fwd_unembed(from->f);
     s->x = from->x->x;
     s->d = from->f->net.n_embd;
-    s->ready = from->f->unembed ? from->f->unembed : mpq_fwd_in_place(s->w);
+    s->ready = mpq_fwd_unembed_ready(s->f, s->w);
     if (s->f->net.n_vocab != l->n_vocab)
         return mpq_fail(err, MPQ_EDATA, "%s: a vocabulary of %zu, %s has %zu",
                         mpq_source_name(s->f->s), s->f->net.n_vocab,

@@ -63,7 +63,12 @@ struct mpq_forward {
     void *fill_ctx;
     mpq_tap_fn *tap;
     void *tap_ctx;
-    struct mpq_fwd_layer layer; /* the one that was decoded last */
+    struct mpq_fwd_layer layer;    /* the one that was decoded last ... */
+    int layer_ready;               /* ... and is still as it should be */
+    const struct mpq_weight *with; /* [n_with] in the place of the source's */
+    size_t n_with;
+    struct mpq_fwd_layer *kept; /* [n_layer], some empty; NULL: none is kept */
+    float *kept_unembed;
     float *final_norm;
     /* cosines and sines of positions: [n_pos][2][n_rot / 2] */
     float *turns[2]; /* of net.rope, net.rope_local */
@@ -74,8 +79,20 @@ struct mpq_forward {
     float **scratch; /* [n_threads] */
     size_t scratch_room;
     /* for mpq_forward_logits */
-    const float *unembed; /* all of it decoded, or NULL */
+    const float *unembed; /* all of unembed_of decoded, or NULL */
+    const struct mpq_weight *unembed_of;
 };
+
+/* forward_hold.c */
+/* The weight that the pass is to use. */
+const struct mpq_weight *mpq_fwd_find(const struct mpq_forward *f, const char *name);
+/* Matrix M of a layer where it is W and has been kept; else NULL. */
+const float *mpq_fwd_kept(const struct mpq_forward *f, size_t layer, int m,
+                          const struct mpq_weight *w);
+/* The unembedding W where it needs no decoding; else NULL. */
+const float *
+mpq_fwd_unembed_ready(const struct mpq_forward *f, const struct mpq_weight *w);
+void mpq_fwd_drop_kept(struct mpq_forward *f);
 
 /* forward_weights.c */
 /* Decodes LAYER into *l, whose memory is used again. */

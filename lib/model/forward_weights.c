@@ -91,7 +91,7 @@ int
 mpq_fwd_vector(const struct mpq_forward *f, const char *name, size_t length,
                float **out, struct mpq_err *err)
 {
-    const struct mpq_weight *w = mpq_source_find(f->s, name);
+    const struct mpq_weight *w = mpq_fwd_find(f, name);
     const int is_gain = strstr(name, "norm") && !strstr(name, ".bias");
 
     *out = NULL;
@@ -110,9 +110,9 @@ mpq_fwd_vector(const struct mpq_forward *f, const char *name, size_t length,
 const struct mpq_weight *
 mpq_fwd_unembed(const struct mpq_forward *f)
 {
-    const struct mpq_weight *w = mpq_source_find(f->s, "output");
+    const struct mpq_weight *w = mpq_fwd_find(f, "output");
 
-    return w ? w : mpq_source_find(f->s, "token_embd");
+    return w ? w : mpq_fwd_find(f, "token_embd");
 }
 
 const float *
@@ -135,6 +135,8 @@ place_matrix(struct mpq_forward *f, struct mpq_fwd_layer *l, int m, struct mpq_e
     const size_t need = (size_t)w->rows * (size_t)w->cols;
     const float *in_place = mpq_fwd_in_place(w);
 
+    if (!in_place)
+        in_place = mpq_fwd_kept(f, l->index, m, w);
     if (!f->fill && in_place) {
         l->mat[m] = in_place;
         return 0;
@@ -189,7 +191,7 @@ mpq_fwd_decode(struct mpq_forward *f, size_t layer, struct mpq_fwd_layer *l,
     l->index = layer;
     for (int m = 0; m < MPQ_FWD_MATS; m++) {
         snprintf(name, sizeof name, "blk.%zu.%s", layer, mat_names[m]);
-        l->weight[m] = mpq_source_find(f->s, name); /* mpq_net_read held it there */
+        l->weight[m] = mpq_fwd_find(f, name); /* mpq_net_read held it there */
         int decode = place_matrix(f, l, m, err);
         if (decode < 0)
             return -1;
