@@ -1,0 +1,27 @@
+/*
+ * Units of a model quantized one by one, all else as it is: what mpq_tune makes of a
+ * plan that changes that unit alone. So inputs are those of the unchanged model, which
+ * the text passes once, layer by layer.
+ */
+#ifndef MPQ_MODEL_TUNE_EACH_H
+#define MPQ_MODEL_TUNE_EACH_H
+
+#include "model/tune.h"
+
+struct mpq_tune_each; /* opaque */
+
+/* OPTIONS as for mpq_tune, borrowed, without a part; importance is by the number of the
+ * weight in S. */
+MPQ_MUST_CHECK int
+mpq_tune_each_new(struct mpq_tune_each **out, const struct mpq_source *s,
+                  const struct mpq_tune_options *options, struct mpq_err *err);
+void mpq_tune_each_free(struct mpq_tune_each *e);
+/* Quantizes W[n], matrices of LAYER or, -1, outside the blocks, as TYPE. Layers
+ * must not go down, those outside come first. WITH[n] gets those that have another type
+ * now, *n_with of them; they live until the next call. */
+MPQ_MUST_CHECK int
+mpq_tune_each_run(struct mpq_tune_each *e, int layer, const struct mpq_weight *const *w,
+                  size_t n, struct mpq_type type, struct mpq_weight *with,
+                  size_t *n_with, struct mpq_err *err);
+
+#endif
