@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
@@ -312,6 +313,41 @@ mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err)
     }
     *out = o;
     return 0;
+}
+
+int
+mpq_out_append(struct mpq_out **out, const char *path, uint64_t keep,
+               struct mpq_err *err)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct mpq_out *o;
+    struct stat st;
+
+    *out = NULL;
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0 || fstat(fd, &st) < 0 || mpq_out_open(&o, NULL, err) < 0) {
+        mpq_fail_errno(err, "%s", path);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    o->fd = fd;
+    if (!(o->path = mpq_strdup(path)))
+        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
+    else if (!S_ISREG(st.st_mode))
+        mpq_fail(err, MPQ_EDATA, "%s: is no regular file", path);
+    else if (fcntl(fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
+        mpq_fail(err, MPQ_ESYS, "%s: another program is writing it", path);
+    else if (keep > (uint64_t)st.st_size || ftruncate(fd, (off_t)keep) < 0 ||
+             lseek(fd, 0, SEEK_END) < 0)
+        mpq_fail_errno(err, "%s: cutting it to %" PRIu64 " bytes", path, keep);
+    else {
+        o->size = keep;
+        *out = o;
+        return 0;
+    }
+    mpq_out_free(o);
+    return -1;
 }
 
 const char *

@@ -15,6 +15,7 @@
 #ifndef MPQ_FMT_TSV_H
 #define MPQ_FMT_TSV_H
 
+#include "base/buf.h"
 #include "base/io.h"
 
 #include <stddef.h>
@@ -61,12 +62,17 @@ MPQ_MUST_CHECK int mpq_tsv_u64(const struct mpq_tsv *t, size_t row, size_t col,
 
 /* Writing. */
 struct mpq_tsv_writer {
-    struct mpq_out *out; /* borrowed */
+    struct mpq_out *out;  /* borrowed */
+    struct mpq_buf *text; /* what is written goes here; NULL: to out */
     uint64_t rows;
     uint32_t crc;
 };
-/* ##mpq line. INFO is pairs key, value, ..., NULL; blanks, % and control bytes in a
- * value are percent-encoded. */
+/* For a table whose first ROWS[n], whole lines, have been written: OUT gets the rest.
+ */
+void mpq_tsv_go_on(struct mpq_tsv_writer *w, struct mpq_out *out, const char *rows,
+                   size_t n);
+/* ##mpq line; OUT is NULL for a writer into w->text. INFO is pairs key, value, ...,
+ * NULL; blanks, % and control bytes in a value are percent-encoded. */
 MPQ_MUST_CHECK int
 mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
               const char *const *info, struct mpq_err *err);

@@ -13,8 +13,10 @@ emit(struct mpq_tsv_writer *w, struct mpq_buf *buf, int is_row, struct mpq_err *
 {
     int rc = -1;
 
-    if (buf->failed) {
-        mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_out_name(w->out));
+    if (w->text)
+        mpq_buf_add(w->text, buf->data, buf->len);
+    if (buf->failed || (w->text && w->text->failed)) {
+        mpq_fail(err, MPQ_ENOMEM, "table: out of memory");
         goto out;
     }
     if (is_row) {
@@ -22,7 +24,7 @@ emit(struct mpq_tsv_writer *w, struct mpq_buf *buf, int is_row, struct mpq_err *
         w->crc = (uint32_t)crc32(w->crc, (const unsigned char *)buf->data,
                                  (unsigned)buf->len);
     }
-    rc = mpq_out_write(w->out, buf->data, buf->len, err);
+    rc = w->text ? 0 : mpq_out_write(w->out, buf->data, buf->len, err);
 out:
     mpq_buf_free(buf);
     return rc;
@@ -34,7 +36,7 @@ mpq_tsv_begin(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
 {
     struct mpq_buf buf = { 0 };
 
-    *w = (struct mpq_tsv_writer){ .out = out };
+    *w = (struct mpq_tsv_writer){ .out = out, .text = out ? NULL : w->text };
     mpq_buf_printf(&buf, "##mpq %s 1", kind);
     for (size_t i = 0; info && info[i] && info[i + 1]; i += 2) {
         mpq_buf_printf(&buf, " %s=", info[i]);
@@ -77,6 +79,20 @@ mpq_tsv_row(struct mpq_tsv_writer *w, struct mpq_err *err, const char *fmt, ...)
     va_end(ap);
     mpq_buf_adds(&buf, "\n");
     return emit(w, &buf, 1, err);
+}
+
+void
+mpq_tsv_go_on(struct mpq_tsv_writer *w, struct mpq_out *out, const char *rows, size_t n)
+{
+    *w = (struct mpq_tsv_writer){ .out = out };
+    for (size_t i = 0; i < n; i++)
+        w->rows += rows[i] == '\n';
+    while (n > 0) { /* zlib counts in 32 bits */
+        const unsigned some = n < 1U << 30 ? (unsigned)n : 1U << 30;
+        w->crc = (uint32_t)crc32(w->crc, (const unsigned char *)rows, some);
+        rows += some;
+        n -= some;
+    }
 }
 
 int
