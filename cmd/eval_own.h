@@ -12,7 +12,14 @@ struct ev_options {
     const char *ref, *load, *save, *config, *only;
     uint64_t ctx, stride, chunks, limit, top_k, max_bytes;
     int per_item, show_tokens, parse_special;
+    /* --each */
+    const char *each, *calib, *hessian, *imatrix, *resume;
+    int by, rest, pack, effort; /* by: enum mpq_probe_by */
+    uint64_t calib_ctx, samples;
+    double damping;
 };
+enum { EV_RTN, EV_HQQ, EV_GPTQ };
+extern const char *const ev_methods[];
 extern struct ev_options ev;
 
 struct ev_side {
@@ -48,6 +55,15 @@ int ev_no_memory(struct mpq_err *err);
 /* Everything that is read before the first row is written. */
 MPQ_MUST_CHECK int
 ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err);
+/* The model's name, as a cell, into j->name. */
+MPQ_MUST_CHECK int ev_name(struct ev_job *j, struct mpq_err *err);
+/* ## lines: what the rows rest on. */
+MPQ_MUST_CHECK int ev_put_inputs(struct ev_job *j, struct mpq_err *err);
+/* --each: what does not go together; the metrics that are measured; all rows. */
+MPQ_MUST_CHECK int each_check_options(struct mpq_err *err);
+MPQ_MUST_CHECK int each_metrics(unsigned *metrics, struct mpq_err *err);
+/* Without j->out afterward all of it had been written before. */
+MPQ_MUST_CHECK int each_write(struct ev_job *j, struct mpq_err *err);
 /* Measures and writes, up to the last row. */
 MPQ_MUST_CHECK int ev_write(struct ev_job *j, struct mpq_err *err);
 

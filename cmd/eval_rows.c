@@ -193,9 +193,8 @@ count_tokens(void *ctx_, uint64_t n)
     cli_bar_add(ctx_, n);
 }
 
-/* ## lines: what the rows rest on. */
-static int
-put_inputs(struct ev_job *j, struct mpq_err *err)
+int
+ev_put_inputs(struct ev_job *j, struct mpq_err *err)
 {
     char id[MPQ_ID_SIZE];
 
@@ -285,20 +284,24 @@ measure(struct ev_job *j, struct mpq_err *err)
 }
 
 int
-ev_write(struct ev_job *j, struct mpq_err *err)
+ev_name(struct ev_job *j, struct mpq_err *err)
 {
     const char *name = mpq_source_hparams(j->model.source)->name;
 
     mpq_escape(&j->name, *name ? name : ".", *name ? strlen(name) : 1);
-    if (j->name.failed)
-        return ev_no_memory(err);
+    return j->name.failed ? ev_no_memory(err) : 0;
+}
+
+int
+ev_write(struct ev_job *j, struct mpq_err *err)
+{
     if (cli_open_output(&j->out, 0, err) < 0 ||
         cli_begin_table(&j->w, j->out, ev.show_tokens ? "tokens" : "eval", j->name.data,
                         err) < 0)
         return -1;
     if (ev.show_tokens)
         return put_tokens(j, err);
-    if (put_inputs(j, err) < 0 || (ev.save && begin_save(j, err) < 0) ||
+    if (ev_put_inputs(j, err) < 0 || (ev.save && begin_save(j, err) < 0) ||
         mpq_tsv_columns(&j->w,
                         ev.per_item
                             ? "model\ttask\tmetric\tvalue\tstderr\tn\titem\tanswer"

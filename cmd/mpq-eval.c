@@ -1,11 +1,19 @@
 /* mpq-eval: perplexity, divergence and tasks. */
 #include "eval_own.h"
 
+#include "quant/codec.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct ev_options ev = { .ctx = 512, .top_k = 64, .max_bytes = 512 << 20 };
+struct ev_options ev = { .ctx = 512,
+                         .top_k = 64,
+                         .max_bytes = 512 << 20,
+                         .effort = MPQ_EFFORT_DEFAULT,
+                         .calib_ctx = 512,
+                         .samples = 128,
+                         .damping = 0.01 };
 
 static const struct cli_opt opts[] = {
     { 'x', "text", CLI_LIST, &ev.texts, 0, 0, "TEXT", "a text to be predicted" },
@@ -32,6 +40,26 @@ static const struct cli_opt opts[] = {
     { 0, "config", CLI_STR, &ev.config, 0, 0, "DIR", "where config.json lies" },
     { 0, "max-bytes", CLI_BYTES, &ev.max_bytes, 1, 1e15, "BYTES",
       "memory for hidden states" },
+    { 0, "each", CLI_STR, &ev.each, 0, 0, "TYPES",
+      "quantize one unit at a time to each of these" },
+    { 0, "by", CLI_CHOICE, &ev.by, 0, 0, "layer|module|tensor", "what a unit is" },
+    { 0, "rest", CLI_FLAG, &ev.rest, 0, 0, NULL, "embedding and output are units too" },
+    { 0, "pack", CLI_CHOICE, &ev.pack, 0, 0, "rtn|hqq|gptq", "how units are rounded" },
+    { 0, "effort", CLI_CHOICE, &ev.effort, 0, 0, "fast|default|max",
+      "how hard scales are searched for" },
+    { 'c', "calib", CLI_STR, &ev.calib, 0, 0, "FILE",
+      "text to see what matrices are multiplied with" },
+    { 0, "calib-ctx", CLI_U64, &ev.calib_ctx, 1, 1 << 20, "N",
+      "tokens of a sequence of it" },
+    { 0, "samples", CLI_U64, &ev.samples, 1, 1 << 30, "N", "sequences of it at most" },
+    { 0, "hessian", CLI_STR, &ev.hessian, 0, 0, "FILE",
+      "the same from mpq-stats -f hessian" },
+    { 0, "damp", CLI_DOUBLE, &ev.damping, 0, 10, "X",
+      "of the Hessian's mean diagonal, added to it" },
+    { 0, "imatrix", CLI_STR, &ev.imatrix, 0, 0, "FILE",
+      "weigh the rounding by llama-imatrix's file" },
+    { 0, "resume", CLI_STR, &ev.resume, 0, 0, "FILE",
+      "write FILE, going on from the rows in it" },
     { 0 },
 };
 
@@ -42,6 +70,7 @@ static const struct cli_tool tool = {
     .example = "mpq-eval -x wiki.txt --ref model.gguf small.gguf | grep -w kld",
     .opts = opts,
     .max_operands = 1,
+    .layers = 1,
 };
 
 static void
@@ -90,6 +119,9 @@ check_options(const char *model, struct mpq_err *err)
         inputs += strcmp(ev.tasks.items[i], "-") == 0;
     inputs += ev.ref && strcmp(ev.ref, "-") == 0;
     inputs += ev.load && strcmp(ev.load, "-") == 0;
+    inputs += ev.calib && strcmp(ev.calib, "-") == 0;
+    inputs += ev.hessian && strcmp(ev.hessian, "-") == 0;
+    inputs += ev.imatrix && strcmp(ev.imatrix, "-") == 0;
     if (inputs > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input ('-') is taken %zu times",
                         inputs);
@@ -111,7 +143,7 @@ check_options(const char *model, struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE,
                         "--stride %" PRIu64 " is not below --ctx %" PRIu64, ev.stride,
                         ev.ctx);
-    return 0;
+    return each_check_options(err);
 }
 
 static int
@@ -122,8 +154,15 @@ run(const char *model, struct mpq_err *err)
 
     if (check_options(model, err) < 0 ||
         mpq_report_metrics(ev.only, &j.metrics, err) < 0 ||
-        ev_read_inputs(&j, model, err) < 0 || ev_write(&j, err) < 0 ||
-        mpq_tsv_end(&j.w, err) < 0)
+        (ev.each && each_metrics(&j.metrics, err) < 0) ||
+        ev_read_inputs(&j, model, err) < 0 || ev_name(&j, err) < 0 ||
+        (ev.each ? each_write(&j, err) : ev_write(&j, err)) < 0)
+        goto out;
+    if (!j.out) {
+        rc = 0;
+        goto out;
+    }
+    if (mpq_tsv_end(&j.w, err) < 0)
         goto out;
     if (j.save) {
         rc = mpq_out_close(j.save, err);

@@ -92,46 +92,80 @@ out:
     return rc;
 }
 
-/* Chunks [c, c + n) of a text. The last token of a chunk is predicted, but nothing is
- * predicted from it. */
+void
+mpq_eval_work_free(struct mpq_eval_work *w)
+{
+    free(w->tokens);
+    free(w->start);
+    free(w->parent);
+    free(w->shared);
+    free(w->rows);
+    free(w->first);
+    free(w->targets);
+    free(w->query);
+    *w = (struct mpq_eval_work){ 0 };
+}
+
+struct mpq_seqs
+mpq_eval_work_seqs(const struct mpq_eval_work *w)
+{
+    return (struct mpq_seqs){ w->n_seqs, w->tokens, w->start, w->parent, w->shared };
+}
+
+struct mpq_eval_rows
+mpq_eval_work_rows(const struct mpq_eval_work *w)
+{
+    return (struct mpq_eval_rows){ w->n_rows, w->rows, w->first, w->targets };
+}
+
+/* The last token of a chunk is predicted, but nothing is predicted from it. */
+int
+mpq_eval_work_text(struct mpq_eval_work *w, const struct mpq_ppl *p,
+                   const uint32_t *tokens, int64_t bos, size_t c, size_t n,
+                   struct mpq_err *err)
+{
+    const size_t len = p->ctx - 1, n_rows = n * p->n_scored;
+
+    *w = (struct mpq_eval_work){ .n_seqs = n, .n_rows = n_rows };
+    w->tokens =
+        mpq_array(n * len + 1, sizeof *w->tokens); /* a chunk reaches 1 beyond */
+    w->start = mpq_array(n + 1, sizeof *w->start);
+    w->rows = mpq_array(n_rows, sizeof *w->rows);
+    w->first = mpq_array(n_rows + 1, sizeof *w->first);
+    w->targets = mpq_array(n_rows, sizeof *w->targets);
+    if (!w->tokens || !w->start || !w->rows || !w->first || !w->targets) {
+        mpq_eval_work_free(w);
+        return mpq_fail(err, MPQ_ENOMEM, "%zu chunks: out of memory", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        mpq_ppl_chunk(p, c + i, tokens, bos, w->tokens + i * len);
+        w->start[i + 1] = (i + 1) * len;
+        for (size_t k = 0; k < p->n_scored; k++) {
+            const size_t at = i * p->n_scored + k;
+            w->rows[at] = i * len + p->first + k - 1;
+            w->targets[at] = tokens[(c + i) * p->step + p->first + k];
+            w->first[at + 1] = at + 1;
+        }
+    }
+    return 0;
+}
+
+/* Chunks [c, c + n) of a text. */
 static int
 run_chunks(const struct mpq_eval *e, const struct mpq_ppl *p, const uint32_t *tokens,
            int64_t bos, size_t c, size_t n, const struct mpq_eval_scores *out,
            struct mpq_err *err)
 {
-    const size_t len = p->ctx - 1, n_rows = n * p->n_scored;
-    uint32_t *ids = mpq_array(n * len + 1, sizeof *ids); /* a chunk reaches 1 beyond */
-    size_t *start = mpq_array(n + 1, sizeof *start);
-    size_t *rows = mpq_array(n_rows, sizeof *rows);
-    size_t *first = mpq_array(n_rows + 1, sizeof *first);
-    uint32_t *targets = mpq_array(n_rows, sizeof *targets);
     struct mpq_saved save, known;
     const struct mpq_eval_scores part = part_of(out, c * p->n_scored, &save, &known);
-    int rc = -1;
+    struct mpq_eval_work w;
 
-    if (!ids || !start || !rows || !first || !targets) {
-        mpq_fail(err, MPQ_ENOMEM, "%zu chunks: out of memory", n);
-        goto out;
-    }
-    for (size_t i = 0; i < n; i++) {
-        mpq_ppl_chunk(p, c + i, tokens, bos, ids + i * len);
-        start[i + 1] = (i + 1) * len;
-        for (size_t k = 0; k < p->n_scored; k++) {
-            const size_t at = i * p->n_scored + k;
-            rows[at] = i * len + p->first + k - 1;
-            targets[at] = tokens[(c + i) * p->step + p->first + k];
-            first[at + 1] = at + 1;
-        }
-    }
-    rc = mpq_eval_group_run(
-        e, &(struct mpq_seqs){ .n = n, .tokens = ids, .start = start },
-        &(struct mpq_eval_rows){ n_rows, rows, first, targets }, &part, err);
-out:
-    free(ids);
-    free(start);
-    free(rows);
-    free(first);
-    free(targets);
+    if (mpq_eval_work_text(&w, p, tokens, bos, c, n, err) < 0)
+        return -1;
+    const struct mpq_seqs seqs = mpq_eval_work_seqs(&w);
+    const struct mpq_eval_rows rows = mpq_eval_work_rows(&w);
+    const int rc = mpq_eval_group_run(e, &seqs, &rows, &part, err);
+    mpq_eval_work_free(&w);
     return rc;
 }
 

@@ -36,6 +36,8 @@ struct mpq_eval_scores {
     unsigned char *same;           /* [n] 1: both have the same likeliest token */
     struct mpq_saved *save;        /* [n] filled in from MODEL's side */
     const struct mpq_saved *known; /* [n] in the place of a reference model */
+    float *keep;                   /* [n][n_vocab] MODEL's logits, to be ... */
+    const float *kept;             /* ... the reference of another run */
 };
 
 /* Scores rows of X, and of X_REF where there is a reference model (else NULL). -1 also

@@ -8,55 +8,36 @@
 
 /* What a group of items comes to; built by add_item. */
 struct batch {
-    size_t n_seqs, n_tokens, n_rows, n_targets;
-    size_t *start, *parent, *shared; /* of sequences */
-    uint32_t *tokens;
-    size_t *rows, *first; /* of rows */
-    uint32_t *targets;
-    size_t *query; /* [n_targets] whose it is, counted in the whole */
+    struct mpq_eval_work *w;
+    size_t n_targets;
     uint32_t *target_unsorted;
     size_t *target_row; /* [n_targets] index into rows, before they are sorted */
 };
 
-static void
-free_batch(struct batch *b)
-{
-    free(b->start);
-    free(b->parent);
-    free(b->shared);
-    free(b->tokens);
-    free(b->rows);
-    free(b->first);
-    free(b->targets);
-    free(b->query);
-    free(b->target_unsorted);
-    free(b->target_row);
-}
-
 /* Room for queries [q, end) at most. */
 static int
-new_batch(struct batch *b, const struct mpq_eval_query *q, size_t n,
-          struct mpq_err *err)
+new_batch(struct batch *b, struct mpq_eval_work *w, const struct mpq_eval_query *q,
+          size_t n, struct mpq_err *err)
 {
     size_t tokens = 0, targets = 0;
 
-    *b = (struct batch){ 0 };
+    *b = (struct batch){ .w = w };
     for (size_t i = 0; i < n; i++) {
         tokens += q[i].end - q[i].start;
         targets += q[i].end - q[i].scored;
     }
-    b->start = mpq_array(n + 1, sizeof *b->start);
-    b->parent = mpq_array(n, sizeof *b->parent);
-    b->shared = mpq_array(n, sizeof *b->shared);
-    b->tokens = mpq_array(tokens, sizeof *b->tokens);
-    b->rows = mpq_array(targets, sizeof *b->rows);
-    b->first = mpq_array(targets + 2, sizeof *b->first);
-    b->targets = mpq_array(targets, sizeof *b->targets);
-    b->query = mpq_array(targets, sizeof *b->query);
+    w->start = mpq_array(n + 1, sizeof *w->start);
+    w->parent = mpq_array(n, sizeof *w->parent);
+    w->shared = mpq_array(n, sizeof *w->shared);
+    w->tokens = mpq_array(tokens, sizeof *w->tokens);
+    w->rows = mpq_array(targets, sizeof *w->rows);
+    w->first = mpq_array(targets + 2, sizeof *w->first);
+    w->targets = mpq_array(targets, sizeof *w->targets);
+    w->query = mpq_array(targets, sizeof *w->query);
     b->target_unsorted = mpq_array(targets, sizeof *b->target_unsorted);
     b->target_row = mpq_array(targets, sizeof *b->target_row);
-    if (b->start && b->parent && b->shared && b->tokens && b->rows && b->first &&
-        b->targets && b->query && b->target_unsorted && b->target_row)
+    if (w->start && w->parent && w->shared && w->tokens && w->rows && w->first &&
+        w->targets && w->query && b->target_unsorted && b->target_row)
         return 0;
     return mpq_fail(err, MPQ_ENOMEM, "%zu continuations: out of memory", n);
 }
@@ -76,40 +57,41 @@ common(const struct mpq_eval_queries *q, const struct mpq_eval_query *a,
     return n;
 }
 
-/* The index of hidden state ROW in b->rows, which is found there or added. Only the
+/* The index of hidden state ROW in w->rows, which is found there or added. Only the
  * rows of this item, from LEAST on, can be equal. */
 static size_t
-row_index(struct batch *b, size_t row, size_t least)
+row_index(struct mpq_eval_work *w, size_t row, size_t least)
 {
-    for (size_t i = b->n_rows; i-- > least;)
-        if (b->rows[i] == row)
+    for (size_t i = w->n_rows; i-- > least;)
+        if (w->rows[i] == row)
             return i;
-    b->rows[b->n_rows] = row;
-    return b->n_rows++;
+    w->rows[w->n_rows] = row;
+    return w->n_rows++;
 }
 
 /* The queries of one item: the first is a sequence, the others go on from it. */
 static void
 add_item(struct batch *b, const struct mpq_eval_queries *q, size_t item)
 {
+    struct mpq_eval_work *w = b->w;
     const struct mpq_eval_query *head = &q->queries[q->first[item]];
-    const size_t parent = b->n_seqs, row_of_parent = b->n_tokens, least = b->n_rows;
+    const size_t parent = w->n_seqs, row_of_parent = w->start[w->n_seqs];
+    const size_t least = w->n_rows;
 
     for (size_t i = q->first[item]; i < q->first[item + 1]; i++) {
         const struct mpq_eval_query *a = &q->queries[i];
         const size_t shared = a == head ? 0 : common(q, head, a);
-        const size_t own = a->end - a->start - 1 - shared, begin = b->n_tokens;
-        b->parent[b->n_seqs] = parent;
-        b->shared[b->n_seqs] = shared;
-        memcpy(b->tokens + begin, q->tokens + a->start + shared,
-               own * sizeof *b->tokens);
-        b->n_tokens += own;
-        b->start[++b->n_seqs] = b->n_tokens;
+        const size_t own = a->end - a->start - 1 - shared, begin = w->start[w->n_seqs];
+        w->parent[w->n_seqs] = parent;
+        w->shared[w->n_seqs] = shared;
+        memcpy(w->tokens + begin, q->tokens + a->start + shared,
+               own * sizeof *w->tokens);
+        w->start[++w->n_seqs] = begin + own;
         for (size_t t = a->scored; t < a->end; t++) {
             const size_t at = t - a->start - 1; /* what the token is predicted from */
             const size_t row = at < shared ? row_of_parent + at : begin + at - shared;
-            b->target_row[b->n_targets] = row_index(b, row, least);
-            b->query[b->n_targets] = i;
+            b->target_row[b->n_targets] = row_index(w, row, least);
+            w->query[b->n_targets] = i;
             b->target_unsorted[b->n_targets++] = q->tokens[t];
         }
     }
@@ -120,22 +102,44 @@ add_item(struct batch *b, const struct mpq_eval_queries *q, size_t item)
 static int
 sort_targets(struct batch *b, struct mpq_err *err)
 {
+    struct mpq_eval_work *w = b->w;
     size_t *query = mpq_array(b->n_targets, sizeof *query);
 
     if (!query)
         return mpq_fail(err, MPQ_ENOMEM, "continuations: out of memory");
     for (size_t i = 0; i < b->n_targets; i++)
-        b->first[b->target_row[i] + 2]++;
-    for (size_t r = 2; r < b->n_rows + 2; r++)
-        b->first[r] += b->first[r - 1];
+        w->first[b->target_row[i] + 2]++;
+    for (size_t r = 2; r < w->n_rows + 2; r++)
+        w->first[r] += w->first[r - 1];
     for (size_t i = 0; i < b->n_targets; i++) {
-        const size_t at = b->first[b->target_row[i] + 1]++;
-        b->targets[at] = b->target_unsorted[i];
-        query[at] = b->query[i];
+        const size_t at = w->first[b->target_row[i] + 1]++;
+        w->targets[at] = b->target_unsorted[i];
+        query[at] = w->query[i];
     }
-    free(b->query);
-    b->query = query;
+    free(w->query);
+    w->query = query;
     return 0;
+}
+
+int
+mpq_eval_work_items(struct mpq_eval_work *w, const struct mpq_eval_queries *q,
+                    size_t item, size_t end, struct mpq_err *err)
+{
+    const size_t n = q->first[end] - q->first[item];
+    struct batch b;
+    int rc = -1;
+
+    *w = (struct mpq_eval_work){ 0 };
+    if (new_batch(&b, w, q->queries + q->first[item], n, err) == 0) {
+        for (size_t i = item; i < end; i++)
+            add_item(&b, q, i);
+        rc = sort_targets(&b, err);
+    }
+    free(b.target_unsorted);
+    free(b.target_row);
+    if (rc < 0)
+        mpq_eval_work_free(w);
+    return rc;
 }
 
 /* Items [item, end). */
@@ -143,39 +147,36 @@ static int
 run_items(const struct mpq_eval *e, const struct mpq_eval_queries *q, size_t item,
           size_t end, double *logp, double *logp_ref, struct mpq_err *err)
 {
-    const size_t n = q->first[end] - q->first[item];
     double *scores = NULL, *scores_ref = NULL;
-    struct batch b;
+    struct mpq_eval_work w;
     int rc = -1;
 
-    if (new_batch(&b, q->queries + q->first[item], n, err) < 0)
-        goto out;
-    for (size_t i = item; i < end; i++)
-        add_item(&b, q, i);
-    scores = mpq_array(b.n_targets, sizeof *scores);
-    scores_ref = mpq_array(b.n_targets, sizeof *scores_ref);
+    if (mpq_eval_work_items(&w, q, item, end, err) < 0)
+        return -1;
+    const size_t n = w.first[w.n_rows];
+    scores = mpq_array(n, sizeof *scores);
+    scores_ref = mpq_array(n, sizeof *scores_ref);
     if (!scores || !scores_ref) {
         mpq_fail(err, MPQ_ENOMEM, "%zu continuations: out of memory", n);
         goto out;
     }
-    if (sort_targets(&b, err) < 0 ||
-        mpq_eval_group_run(
-            e, &(struct mpq_seqs){ b.n_seqs, b.tokens, b.start, b.parent, b.shared },
-            &(struct mpq_eval_rows){ b.n_rows, b.rows, b.first, b.targets },
-            &(struct mpq_eval_scores){ .logp = scores,
-                                       .logp_ref = e->ref ? scores_ref : NULL },
-            err) < 0)
+    const struct mpq_seqs seqs = mpq_eval_work_seqs(&w);
+    const struct mpq_eval_rows rows = mpq_eval_work_rows(&w);
+    if (mpq_eval_group_run(e, &seqs, &rows,
+                           &(struct mpq_eval_scores){
+                               .logp = scores, .logp_ref = e->ref ? scores_ref : NULL },
+                           err) < 0)
         goto out;
-    for (size_t i = 0; i < b.n_targets; i++) {
-        logp[b.query[i]] += scores[i];
+    for (size_t i = 0; i < n; i++) {
+        logp[w.query[i]] += scores[i];
         if (e->ref)
-            logp_ref[b.query[i]] += scores_ref[i];
+            logp_ref[w.query[i]] += scores_ref[i];
     }
     rc = 0;
 out:
     free(scores);
     free(scores_ref);
-    free_batch(&b);
+    mpq_eval_work_free(&w);
     return rc;
 }
 

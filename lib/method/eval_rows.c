@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A run over some rows. */
 struct run {
@@ -16,6 +17,7 @@ struct run {
     struct mpq_topk *top;        /* [n] for out->save */
     float *top_values;
     float *known; /* [n][k] logits of the known tokens */
+    size_t n_vocab;
 };
 
 static void
@@ -31,12 +33,12 @@ close_run(struct run *r)
 
 static int
 open_run(struct run *r, const struct mpq_eval_rows *q,
-         const struct mpq_eval_scores *out, struct mpq_err *err)
+         const struct mpq_eval_scores *out, size_t n_vocab, struct mpq_err *err)
 {
     const size_t n_targets = q->first[q->n];
     const struct mpq_saved *save = out->save, *known = out->known;
 
-    *r = (struct run){ .q = q, .out = out };
+    *r = (struct run){ .q = q, .out = out, .n_vocab = n_vocab };
     r->sums = mpq_array(q->n, sizeof *r->sums);
     r->logits = mpq_array(n_targets, sizeof *r->logits);
     r->logits_ref = mpq_array(n_targets, sizeof *r->logits_ref);
@@ -97,7 +99,12 @@ take_tile(void *ctx, const struct mpq_logit_tile *t, unsigned thread,
     for (size_t i = 0; i < t->n_rows; i++) {
         const size_t row = t->row + i;
         const float *logits = t->logits + i * t->stride;
+        const size_t at = row * r->n_vocab + t->vocab;
         const float *ref = t->ref ? t->ref + i * t->stride : NULL;
+        if (r->out->kept)
+            ref = r->out->kept + at;
+        if (r->out->keep)
+            memcpy(r->out->keep + at, logits, t->n_vocab * sizeof *logits);
         if (ref && (r->out->kld || r->out->same)) {
             mpq_divergence_add(&r->sums[row], logits, ref, t->n_vocab, t->vocab);
         } else {
@@ -190,7 +197,7 @@ mpq_eval_rows(const struct mpq_eval *e, const struct mpq_states *x,
     struct run r;
     int rc = -1;
 
-    if (open_run(&r, q, out, err) < 0)
+    if (open_run(&r, q, out, n_vocab, err) < 0)
         goto out;
     for (size_t i = 0; i < q->first[q->n]; i++)
         if (q->targets[i] >= n_vocab) {
@@ -202,7 +209,7 @@ mpq_eval_rows(const struct mpq_eval *e, const struct mpq_states *x,
                            err) < 0)
         goto out;
     for (size_t i = 0; i < q->n; i++)
-        if (finish_row(&r, i, x_ref != NULL, err) < 0)
+        if (finish_row(&r, i, x_ref || out->kept, err) < 0)
             goto out;
     rc = 0;
 out:

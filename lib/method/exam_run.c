@@ -1,11 +1,11 @@
 /* What models make of the items. */
-#include "method/exam.h"
+#include "method/exam_own.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct mpq_eval_queries
-queries_of(const struct mpq_exam *x)
+struct mpq_eval_queries
+mpq_exam_queries(const struct mpq_exam *x)
 {
     return (struct mpq_eval_queries){ x->n_queries ? x->file.n : 0, x->first,
                                       x->queries, x->tokens.ids };
@@ -14,13 +14,14 @@ queries_of(const struct mpq_exam *x)
 uint64_t
 mpq_exam_tokens(const struct mpq_exam *x)
 {
-    const struct mpq_eval_queries q = queries_of(x);
+    const struct mpq_eval_queries q = mpq_exam_queries(x);
 
     return mpq_eval_continuations_tokens(&q) + x->prompts.n;
 }
 
-static int
-new_marks(struct mpq_marks *m, const struct mpq_exam *x, int sides, struct mpq_err *err)
+int
+mpq_marks_new(struct mpq_marks *m, const struct mpq_exam *x, int sides,
+              struct mpq_err *err)
 {
     const size_t n = x->file.n;
     const int choice = x->file.kind == MPQ_TASK_CHOICE && x->n_queries > 0;
@@ -65,9 +66,8 @@ mpq_marks_free(struct mpq_marks *m)
     *m = (struct mpq_marks){ 0 };
 }
 
-/* The marks of side S from the sums of ln p of all queries. */
-static void
-mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp)
+void
+mpq_exam_mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp)
 {
     for (size_t i = 0; i < x->file.n; i++) {
         const size_t first = x->first[i], n = x->first[i + 1] - first;
@@ -78,6 +78,7 @@ mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp)
             m->loss[s][i] = -logp[first + right] / (double)m->n_tokens[i];
         if (!m->pick[s])
             continue;
+        m->pick[s][i] = m->pick_norm[s][i] = 0;
         for (size_t c = 1; c < n; c++) {
             const double *sum = logp + first;
             const size_t *bytes = x->bytes + first;
@@ -98,7 +99,7 @@ static int
 run_queries(struct mpq_marks *m, const struct mpq_exam *x, const struct mpq_eval *e,
             struct mpq_err *err)
 {
-    const struct mpq_eval_queries q = queries_of(x);
+    const struct mpq_eval_queries q = mpq_exam_queries(x);
     double *logp = mpq_array(x->n_queries, sizeof *logp);
     double *logp_ref = mpq_array(x->n_queries, sizeof *logp_ref);
     int rc = -1;
@@ -108,9 +109,9 @@ run_queries(struct mpq_marks *m, const struct mpq_exam *x, const struct mpq_eval
     else
         rc = mpq_eval_continuations(e, &q, logp, logp_ref, err);
     if (rc == 0) {
-        mark(m, x, 0, logp);
+        mpq_exam_mark(m, x, 0, logp);
         if (e->ref)
-            mark(m, x, 1, logp_ref);
+            mpq_exam_mark(m, x, 1, logp_ref);
     }
     free(logp);
     free(logp_ref);
@@ -156,6 +157,7 @@ is_done(void *ctx, size_t i, const uint32_t *tokens, size_t n, struct mpq_err *e
     if (right < 0)
         return -1;
     w->m->em[w->side][i] = right;
+    free(w->m->text[w->side][i]);
     w->m->text[w->side][i] =
         mpq_strndup(text, mpq_matcher_stop(x->matcher, text, w->text.len));
     if (w->text.failed || !w->m->text[w->side][i])
@@ -165,9 +167,9 @@ is_done(void *ctx, size_t i, const uint32_t *tokens, size_t n, struct mpq_err *e
     return 0;
 }
 
-static int
-run_prompts(struct mpq_marks *m, const struct mpq_exam *x, const struct mpq_eval *e,
-            const struct mpq_tokenizer *tok, int side, struct mpq_err *err)
+int
+mpq_exam_write(struct mpq_marks *m, const struct mpq_exam *x, const struct mpq_eval *e,
+               const struct mpq_tokenizer *tok, int side, struct mpq_err *err)
 {
     struct writing w = { .m = m, .x = x, .e = e, .tok = tok, .side = side };
     const struct mpq_seqs q = { .n = x->file.n,
@@ -190,12 +192,12 @@ mpq_exam_run(struct mpq_marks *marks, const struct mpq_exam *x,
 {
     const int sides = e->ref ? 2 : 1;
 
-    if (new_marks(marks, x, sides, err) < 0)
+    if (mpq_marks_new(marks, x, sides, err) < 0)
         goto fail;
     if (x->n_queries > 0 && run_queries(marks, x, e, err) < 0)
         goto fail;
     for (int s = 0; (x->metrics & MPQ_TASK_EM) && s < sides; s++)
-        if (run_prompts(marks, x, e, tok, s, err) < 0)
+        if (mpq_exam_write(marks, x, e, tok, s, err) < 0)
             goto fail;
     return 0;
 fail:

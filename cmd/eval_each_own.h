@@ -1,0 +1,50 @@
+/* Inside of mpq-eval --each. */
+#ifndef MPQ_CMD_EVAL_EACH_OWN_H
+#define MPQ_CMD_EVAL_EACH_OWN_H
+
+#include "eval_own.h"
+
+#include "method/probe.h"
+#include "method/probe_units.h"
+#include "model/calib.h"
+#include "model/layout.h"
+#include "model/tune_each.h"
+#include "quant/imatrix.h"
+
+enum { EACH_TYPES = 64 };
+
+struct each_job {
+    struct ev_job *j;
+    struct mpq_type types[EACH_TYPES];
+    size_t n_types;
+    struct mpq_probe_units units;
+    struct mpq_probe_text *texts;
+    struct mpq_probe_options options;
+    struct mpq_probe *probe;
+    size_t n_known;  /* rows that are in the output already */
+    int is_finished; /* all of it is */
+    /* The quantizer. */
+    struct mpq_imatrix *imatrix;
+    struct mpq_importance *importance; /* by the number of the weight */
+    float *means;
+    struct mpq_calib calib;
+    struct mpq_hessian *hessian;
+    struct mpq_tune_options tuning;
+    struct mpq_tune_each *tune;
+    size_t n_unreached;
+    char first_unreached[MPQ_SHORT_MAX];
+};
+
+/* eval_quant.c: the quantizer that the command line asks for, up to e->tune. */
+MPQ_MUST_CHECK int each_open_quantizer(struct each_job *e, struct mpq_err *err);
+void each_close_quantizer(struct each_job *e);
+
+/* eval_resume.c: opens the output. HEAD: what it begins with. Under --resume the rows
+ * that are there are held against those that should be and counted. */
+MPQ_MUST_CHECK int
+each_open_output(struct each_job *e, const struct mpq_buf *head, struct mpq_err *err);
+/* Row R of the probe of UNIT as TYPE, up to its figures and a tab. */
+void each_row_name(struct mpq_buf *out, const struct mpq_probe_unit *u,
+                   struct mpq_type t, const struct mpq_probe_row *r);
+
+#endif
