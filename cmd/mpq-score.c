@@ -38,6 +38,8 @@ static const struct cli_opt opts[] = {
     { 0, "metric", CLI_STR, &score.metrics, 0, 0, "LIST",
       "moa, tau: metrics (default: ppl, then loss)" },
     { 0, "task", CLI_STR, &score.tasks, 0, 0, "LIST", "probes: tasks or texts" },
+    { 0, "fill", CLI_STR, &score.fill, 0, 0, "DAMAGE",
+      "one metric: what was not probed, from this table" },
     { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
       "divide by all positive deltas (auto: moa)" },
     { 0, "tau", CLI_FLAG, &tau, 0, 0, NULL, "do tables rank alike? Kendall's tau" },
@@ -181,6 +183,10 @@ check_options(struct mpq_err *err)
             return mpq_fail(err, MPQ_EUSAGE, "--%s is for probes", of_probes[i]);
     if (score.metrics && score.method != SCORE_MOA && !tau)
         return mpq_fail(err, MPQ_EUSAGE, "--metric is for -m moa and --tau");
+    if (score.fill && (score.method < SCORE_FIRST_METRIC || tau))
+        return mpq_fail(err, MPQ_EUSAGE, "--fill goes with one metric: -m kld");
+    if (score.fill && score.norm == 1)
+        return mpq_fail(err, MPQ_EUSAGE, "--fill and --norm sum");
     if (cli_given("beta") && score.weights)
         return mpq_fail(err, MPQ_EUSAGE, "both --beta and -w");
     if (tau && cli_given("method"))
@@ -195,8 +201,9 @@ run(char **names, size_t n, struct mpq_err *err)
         return -1;
     if (tau)
         return score_tau(names, n, err);
-    return score.method < SCORE_MOA ? score_stats(names, n, err)
-                                    : score_probes(names, n, err);
+    if (score.method < SCORE_MOA)
+        return score_stats(names, n, err);
+    return score.fill ? score_fill(names, n, err) : score_probes(names, n, err);
 }
 
 int

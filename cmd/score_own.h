@@ -16,6 +16,7 @@ struct score_options {
     int method, variant, by, bits;
     double beta;
     const char *weights, *tasks, *metrics; /* lists, or NULL */
+    const char *fill;                      /* a table of damages, or NULL */
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
     struct mpq_type types[SCORE_MAX_TYPES];
     size_t n_types;
@@ -44,6 +45,7 @@ score_begin(const struct score_tables *t, struct mpq_tsv_writer *w, struct mpq_o
 /* What the tool does: each reads NAMES[n] and writes a table. */
 MPQ_MUST_CHECK int score_stats(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_probes(char **names, size_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int score_fill(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_tau(char **names, size_t n, struct mpq_err *err);
 
 #endif

@@ -65,6 +65,14 @@ is_blank(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* What a sum is divided by: the blank that parts a choice from the context is not the
+ * choice's. */
+static size_t
+length_of(const char *choice)
+{
+    return strlen(choice) - (choice[0] == ' ' && choice[1] != '\0');
+}
+
 /* The query CONTEXT + CONTINUATION. Returns 1 when it had to be cut. */
 static int
 add_query(struct maker *m, const struct mpq_task_item *item,
@@ -102,7 +110,7 @@ add_query(struct maker *m, const struct mpq_task_item *item,
     }
     q->end = x->tokens.n;
     q->scored = q->end - scored;
-    x->bytes[x->n_queries++] = strlen(continuation);
+    x->bytes[x->n_queries++] = length_of(continuation);
     rc = gone > 0;
 out:
     mpq_tokens_free(&alone);

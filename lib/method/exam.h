@@ -6,7 +6,8 @@
  * as one text, which is parted at the number of tokens that the context has alone;
  * blanks at the end of a context count as the continuation's. The choice with the
  * greatest sum of ln p is picked (acc), or that with the greatest sum divided by the
- * bytes of the continuation (acc_norm); of equals the first. Generation is greedy.
+ * bytes of the continuation without the blank that it begins with (acc_norm); of equals
+ * the first. Generation is greedy.
  */
 #ifndef MPQ_METHOD_EXAM_H
 #define MPQ_METHOD_EXAM_H
@@ -23,7 +24,7 @@ struct mpq_exam {
     struct mpq_tokens tokens;
     struct mpq_eval_query *queries; /* the choices of each item; its answer */
     size_t *first;                  /* [n + 1] queries of an item */
-    size_t *bytes;                  /* of each query's continuation */
+    size_t *bytes;                  /* of each query's continuation, for acc_norm */
     struct mpq_tokens prompts;      /* generation */
     size_t *prompt_start;           /* [n + 1] */
     size_t n_queries;

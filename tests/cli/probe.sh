@@ -193,4 +193,31 @@ equal 3 "$(grep -c '^blk' out)" "rows of layers"
 run 0 mpq-alloc -q -b 5.6 -t q4_0,q8_0 --split module moa.tsv
 equal 6 "$(grep -c '^blk' out)" "a layer's figure spread over its halves"
 
+# --fill: probes of two matrices, a cheap figure of all six; probes are 10 times that.
+{ cat shape; printf '#unit\ttype\tbits\tparams\tdamage\tse\n'
+  for l in 0 1 2; do for t in q4_0 q8_0; do
+      [ $t = q4_0 ] && b=4.5 d=0.01 || b=8.5 d=0.00003
+      printf 'blk.%s.attn_q\t%s\t%s\t3072\t%s\t0\n' $l $t $b $d
+      printf 'blk.%s.ffn_down\t%s\t%s\t1024\t%s\t0\n' $l $t $b $d
+  done; done; } >cheap.tsv
+{ cat shape; echo "$columns"
+  printf 'blk.0.attn_q\tq4_0\t4.5\t3072\twiki\tkld\t0\t0.1\t0.1\t0.001\n'
+  printf 'blk.1.ffn_down\tq4_0\t4.5\t1024\twiki\tkld\t0\t0.1\t0.1\t0.001\n'; } >few.tsv
+run 0 mpq-score -m kld --fill cheap.tsv few.tsv; silent
+equal 12 "$(grep -vc '^#' out)" "a row for each pair"
+equal 0.1 "$(grep 'q4_0' out | awk '{ printf "%.3g\n", $5 }' | sort -u)" "ten times the cheap figure"
+prints "##fill attn_q n=1 scale=10 "
+grep '^##tensor\|^##file' out >meta; same meta shape
+mv out filled.tsv
+run 0 mpq-alloc -q -b 6 filled.tsv
+run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "give or take a factor of"
+run 2 mpq-score -m moa --fill cheap.tsv few.tsv few.tsv; says "--fill goes with one metric"
+run 2 mpq-score --fill cheap.tsv few.tsv; says "--fill goes with one metric"
+run 1 mpq-score -m kld --fill few.tsv few.tsv; one_line
+sed 's/0.01/-1/' cheap.tsv >bad.tsv
+run 1 mpq-score -m kld --fill bad.tsv few.tsv; one_line
+grep -v 'attn_q	q4_0\|ffn_down	q4_0' cheap.tsv >other.tsv
+run 1 mpq-score -m kld --fill other.tsv few.tsv; one_line; says "nothing is measured"
+run 1 mpq-score -m kld --fill none.tsv few.tsv; one_line
+
 finish

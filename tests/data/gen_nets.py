@@ -14,6 +14,8 @@ same weights, and NAME.want: numbers parted by white space,
     n id id ...               n_seq times: a sequence of n tokens, positions from 0
     seq pos logit logit ...   n_rows times: n_vocab logits after the token at POS
 
+NAME-long.want is the same for one sequence of 1300 tokens.
+
 A single-precision forward pass should meet them within TOL. To make sure that it does
 so for the right reason, every case names ways to be wrong (no window, one too wide,
 no scaling, ...): the script stops unless each moves some logit by 100 TOL or more.
@@ -474,6 +476,14 @@ def write_want(path, seqs, rows):
             f.write("%d %d %s\n" % (s, pos, " ".join("%.9g" % x for x in logits)))
 
 
+def write_long(name, net, w):
+    """More positions than the attention takes in one block of keys."""
+    seq = np.random.default_rng(2000).integers(3, VOCAB, 1300).tolist()
+    y = forward(net, w, seq)
+    places = (510, 511, 512, 513, 700, 1023, 1024, 1299)
+    write_want(os.path.join(HERE, name + "-long.want"), [seq], [(0, p, y[p]) for p in places])
+
+
 # --- wrong passes that must be seen -------------------------------------------------
 
 
@@ -590,6 +600,8 @@ def main(f32=None):
         if gg:
             write_gguf(os.path.join(HERE, name + ".gguf"), c, w, net, gg)
         write_want(os.path.join(HERE, name + ".want"), seqs, rows)
+        if len(seqs) > 2:
+            write_long(name, net, double)
     if unseen:
         sys.exit("gen_nets.py: faults that would not be seen")
 

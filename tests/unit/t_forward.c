@@ -200,6 +200,42 @@ START_TEST(logits_are_those_of_numpy_with_any_number_of_threads)
 }
 END_TEST
 
+/* Sequences of more keys than a block has: alone, and beside so many that rows are cut.
+ */
+START_TEST(blocks_of_keys_are_put_together)
+{
+    static const char *const names[] = { "llama", "mistral", "gemma3" };
+    enum { COPIES = 2 };
+    struct want w;
+    struct mpq_err err = { 0 };
+    char long_name[32];
+    size_t rows[MAX_WANT * COPIES], start[COPIES + 1] = { 0 };
+
+    snprintf(long_name, sizeof long_name, "%s-long", names[_i]);
+    read_want(&w, long_name);
+    struct mpq_source *s = open_model(names[_i]);
+    const size_t n = w.start[1];
+    memcpy(w.tokens + n, w.tokens, n * sizeof *w.tokens);
+    for (size_t c = 0; c < COPIES; c++) {
+        start[c + 1] = (c + 1) * n;
+        for (size_t r = 0; r < w.n_rows; r++)
+            rows[c * w.n_rows + r] = c * n + w.pos[r];
+    }
+    for (size_t copies = 1; copies <= COPIES; copies++) {
+        const struct mpq_seqs q = { copies, w.tokens, start, NULL, NULL };
+        struct mpq_forward *f = new_forward(s, 2);
+        float *got = run(f, &q, rows, copies * w.n_rows, &err);
+        ck_assert_msg(got != NULL, "%s", err.text);
+        for (size_t c = 0; c < copies; c++)
+            check_logits(long_name, &w, got + c * w.n_rows * w.n_vocab);
+        free(got);
+        mpq_forward_free(f);
+    }
+    mpq_source_free(s);
+    free_want(&w);
+}
+END_TEST
+
 /* So many copies that rows are cut, in several groups, and logits are in tiles. */
 START_TEST(many_rows_go_another_way_to_the_same_logits)
 {
@@ -519,6 +555,7 @@ mpq_suite(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, logits_are_those_of_numpy_with_any_number_of_threads, 0,
                         N_MODELS);
+    tcase_add_loop_test(tc, blocks_of_keys_are_put_together, 0, 3);
     tcase_add_loop_test(tc, many_rows_go_another_way_to_the_same_logits, 0, N_MODELS);
     tcase_add_loop_test(tc, a_shared_beginning_is_the_same_as_a_whole_sequence, 0,
                         N_MODELS);

@@ -829,14 +829,74 @@ START_TEST(a_pattern_that_takes_forever_is_stopped)
 }
 END_TEST
 
-/* ids of larger models: the checksum of those that llama-tokenize gave for the texts.
- */
-START_TEST(larger_models_read_their_own_text_back)
+/* The texts that models.tsv calls by a word; *n bytes, to be freed. */
+static char *
+long_text(const char *name, size_t *n)
+{
+    const int digits = strcmp(name, "digits") == 0;
+    uint64_t state = 1;
+
+    if (strcmp(name, "valid") == 0)
+        return read_all(TINY "/text.valid.txt", n);
+    *n = digits ? 20000 : 100000;
+    char *text = malloc(*n);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < *n; i++) { /* gen_model_ids.py's */
+        state = (state * 1103515245 + 12345) & 0x7fffffff;
+        text[i] = (char)((digits ? '0' : 'a') + (state >> 16) % (digits ? 10 : 26));
+    }
+    return text;
+}
+
+static void
+say_checksum(const struct mpq_tokens *ids, struct mpq_buf *b)
+{
+    uint32_t h = 0;
+
+    for (size_t i = 0; i < ids->n; i++)
+        h = h * 1000003u + ids->ids[i];
+    b->len = 0;
+    mpq_buf_printf(b, "%zu %u", ids->n, (unsigned)h);
+}
+
+/* Rows of models.tsv, which llama-tokenize wrote, for the model FILE. */
+static void
+check_rows(const struct mpq_tokenizer *t, const char *file, const struct mpq_json *all)
+{
+    struct mpq_buf b = { 0 };
+    size_t n;
+    char *table = read_all(DIR_ "models.tsv", &n), *at = table, *line, *field[3];
+
+    while ((line = next_line(&at))) {
+        ck_assert_uint_eq(fields(line, field, 3), 3);
+        if (strncmp(file, field[0], strlen(field[0])) != 0)
+            continue;
+        const int in_full = field[1][0] >= '0' && field[1][0] <= '9';
+        char *own = in_full ? NULL : long_text(field[1], &n);
+        const char *text =
+            own ? own : mpq_json_str(mpq_json_item(all, (size_t)atol(field[1])), &n);
+        struct mpq_tokens ids = encode(t, text, n, PLAIN);
+        if (in_full)
+            say_ids(&ids, &b);
+        else
+            say_checksum(&ids, &b);
+        ck_assert_msg(!strcmp(b.data, field[2]), "%s, text %s:\n%s\nnot\n%s", file,
+                      field[1], b.data, field[2]);
+        mpq_tokens_free(&ids);
+        free(own);
+    }
+    free(table);
+    mpq_buf_free(&b);
+}
+
+START_TEST(larger_models_have_llama_tokenizes_ids)
 {
     const char *dir = getenv("MPQ_TEST_MODELS");
     DIR *d = dir ? opendir(dir) : NULL;
     size_t n;
     char *text = read_all(TINY "/text.valid.txt", &n);
+    struct mpq_json *root;
+    const struct mpq_json *all = texts(&root);
 
     for (struct dirent *e; d && (e = readdir(d));) {
         char path[512];
@@ -848,12 +908,14 @@ START_TEST(larger_models_read_their_own_text_back)
         struct mpq_buf b = { 0 };
         mpq_tokenizer_decode(o.t, ids.ids, ids.n, &b);
         ck_assert_msg(b.len == n && !memcmp(b.data, text, n), "%s", path);
+        check_rows(o.t, e->d_name, all);
         mpq_buf_free(&b);
         mpq_tokens_free(&ids);
         close_both(&o);
     }
     if (d)
         closedir(d);
+    mpq_json_free(root);
     free(text);
 }
 END_TEST
@@ -887,7 +949,7 @@ mpq_suite(void)
     tcase_add_loop_test(tc, patterns_are_read_in_the_dialect_of_tokenizers, 0,
                         sizeof matches / sizeof *matches);
     tcase_add_test(tc, a_pattern_that_takes_forever_is_stopped);
-    tcase_add_test(tc, larger_models_read_their_own_text_back);
+    tcase_add_test(tc, larger_models_have_llama_tokenizes_ids);
     suite_add_tcase(s, tc);
     return s;
 }
