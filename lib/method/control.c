@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "method/control_own.h"
+#include "num/rng.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -171,15 +172,6 @@ mpq_control_uniform(const struct mpq_control *c, struct mpq_knap_plan *p,
     return mpq_control_repair(c, p, err);
 }
 
-static uint64_t
-next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
 int
 mpq_control_random(const struct mpq_control *c, uint64_t seed, struct mpq_knap_plan *p,
                    struct mpq_err *err)
@@ -196,7 +188,7 @@ mpq_control_random(const struct mpq_control *c, uint64_t seed, struct mpq_knap_p
         open[u] = u;
     smallest(c, p->pick);
     while (n > 0) {
-        size_t i = (size_t)(next_random(&seed) % n);
+        size_t i = (size_t)(mpq_rng_next(&seed) % n);
         if (!raise_unit(c, open[i], p->pick, &room))
             open[i] = open[--n]; /* room only shrinks: it will not fit later either */
     }

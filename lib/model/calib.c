@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "fmt/json.h"
 #include "model/text_file.h"
+#include "num/rng.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -250,17 +251,6 @@ mpq_calib_recut(struct mpq_calib *c, size_t ctx)
     c->seqs.n = n;
 }
 
-/* splitmix64 */
-static uint64_t
-next_random(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
 int
 mpq_calib_draw(struct mpq_calib *out, const struct mpq_calib *c, uint64_t n_tokens,
                uint64_t seed, uint64_t *drawn, struct mpq_err *err)
@@ -276,7 +266,7 @@ mpq_calib_draw(struct mpq_calib *out, const struct mpq_calib *c, uint64_t n_toke
     for (size_t i = 0; i < c->seqs.n; i++)
         order[i] = i;
     for (size_t i = 0; i < c->seqs.n && *drawn < n_tokens; i++) {
-        const size_t k = i + (size_t)(next_random(&seed) % (c->seqs.n - i));
+        const size_t k = i + (size_t)(mpq_rng_next(&seed) % (c->seqs.n - i));
         const size_t s = order[k];
         order[k] = order[i];
         for (size_t t = c->start[s]; t < c->start[s + 1] && *drawn < n_tokens; t++) {
