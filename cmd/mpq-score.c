@@ -64,27 +64,6 @@ score_metric(void)
                : metrics[score.method - SCORE_FIRST_METRIC];
 }
 
-static int
-parse_types(const char *list, struct mpq_err *err)
-{
-    char word[MPQ_TYPE_NAME_MAX];
-
-    for (;; list++) {
-        const size_t n = strcspn(list, ",");
-        struct mpq_type *t = &score.types[score.n_types];
-        snprintf(word, sizeof word, "%.*s", (int)n, list);
-        if (n >= sizeof word || mpq_type_parse(word, t) < 0 || !mpq_codec_writes(*t))
-            return mpq_fail(err, MPQ_EUSAGE,
-                            "-t: '%.*s' is no type that can be written", (int)n, list);
-        if (++score.n_types == SCORE_MAX_TYPES)
-            return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types",
-                            SCORE_MAX_TYPES - 1);
-        list += n;
-        if (!*list)
-            return 0;
-    }
-}
-
 /* Is this what tells of the model? */
 static int
 is_shape(const char *line)
@@ -197,7 +176,8 @@ check_options(struct mpq_err *err)
 static int
 run(char **names, size_t n, struct mpq_err *err)
 {
-    if (check_options(err) < 0 || (type_list && parse_types(type_list, err) < 0))
+    if (check_options(err) < 0 ||
+        (type_list && cli_types(type_list, score.types, &score.n_types, err) < 0))
         return -1;
     if (tau)
         return score_tau(names, n, err);

@@ -4,6 +4,7 @@
 
 #include "method/survey.h"
 #include "model/layout.h"
+#include "quant/codec.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,7 +14,7 @@
 
 static const char *only, *config_dir;
 static int no_spectrum;
-struct stats_text stats_text = { .ctx = 512 };
+struct stats_text stats_text = { .ctx = 512, .effort = MPQ_EFFORT_DEFAULT };
 
 static const struct cli_opt opts[] = {
     { 0, "only", CLI_STR, &only, 0, 0, "LIST",
@@ -25,8 +26,16 @@ static const struct cli_opt opts[] = {
     { 0, "ctx", CLI_U64, &stats_text.ctx, 8, 1 << 20, "N", "-c: tokens of a sequence" },
     { 0, "samples", CLI_U64, &stats_text.samples, 0, 1 << 30, "N",
       "-c: sequences at most; 0: all" },
-    { 'f', "format", CLI_CHOICE, &stats_text.format, 0, 0, "tsv|imatrix|hessian",
+    { 'f', "format", CLI_CHOICE, &stats_text.format, 0, 0, "tsv|imatrix|hessian|damage",
       "-c: what to write" },
+    { 0, "fisher", CLI_FLAG, &stats_text.fisher, 0, 0, NULL,
+      "-f imatrix, hessian: tokens weigh by their gradients" },
+    { 't', "types", CLI_STR, &stats_text.types, 0, 0, "LIST",
+      "-f damage: of rounding to these (q2_k,q4_k)" },
+    { 0, "effort", CLI_CHOICE, &stats_text.effort, 0, 0, "fast|default|max",
+      "-f damage: of the search for scales" },
+    { 0, "labels", CLI_CHOICE, &stats_text.labels, 0, 0, "own|text",
+      "gradients of what the model or the text says" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
       "where config.json and tokenizer.json lie" },
     { 0 },
@@ -41,6 +50,7 @@ static const struct cli_tool tool = {
     .opts = opts,
     .max_operands = 1,
     .layers = 1,
+    .seeds = 1,
 };
 
 static const struct {
@@ -91,14 +101,35 @@ wanted_groups(unsigned *out, struct mpq_err *err)
 }
 
 static int
+check_gradients(struct mpq_err *err)
+{
+    const int damage = stats_text.format == STATS_DAMAGE;
+
+    if (stats_text.fisher && stats_text.format == STATS_TSV)
+        return mpq_fail(err, MPQ_EUSAGE, "--fisher takes -f imatrix or -f hessian");
+    if (damage != !!stats_text.types)
+        return mpq_fail(err, MPQ_EUSAGE,
+                        damage ? "-f damage takes -t LIST" : "-t takes -f damage");
+    if (!damage && cli_given("effort"))
+        return mpq_fail(err, MPQ_EUSAGE, "--effort takes -f damage");
+    if (!damage && !stats_text.fisher && (cli_given("labels") || cli_given("seed")))
+        return mpq_fail(err, MPQ_EUSAGE, "--%s takes --fisher or -f damage",
+                        cli_given("labels") ? "labels" : "seed");
+    return 0;
+}
+
+static int
 check_options(const char *model, unsigned which, struct mpq_err *err)
 {
-    static const char *const of_text[] = { "ctx", "samples", "format" };
+    static const char *const of_text[] = { "ctx",   "samples", "format", "fisher",
+                                           "types", "effort",  "labels" };
 
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
         if (!stats_text.path && cli_given(of_text[i]))
             return mpq_fail(err, MPQ_EUSAGE, "--%s is about a text: takes -c FILE",
                             of_text[i]);
+    if (check_gradients(err) < 0)
+        return -1;
     if (stats_text.path && !strcmp(stats_text.path, "-") && !strcmp(model, "-"))
         return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
     if (stats_text.format != STATS_TSV && which)
@@ -163,6 +194,15 @@ put_layers(struct mpq_tsv_writer *w, struct mpq_survey *v,
 }
 
 static int
+measure_text(struct stats_activity **a, const struct mpq_source *s, uint64_t first,
+             uint64_t last, struct mpq_out *out, struct mpq_err *err)
+{
+    if (stats_text.fisher || stats_text.format == STATS_DAMAGE)
+        return stats_fisher_run(s, first, last, out, err);
+    return stats_activity_run(a, s, first, last, out, err);
+}
+
+static int
 run(const char *model, struct mpq_err *err)
 {
     struct mpq_source *s = NULL;
@@ -178,8 +218,11 @@ run(const char *model, struct mpq_err *err)
         mpq_source_open(&s, model, config_dir, err) < 0 ||
         cli_layers(mpq_source_hparams(s)->n_layer, &first, &last, err) < 0 ||
         (which && mpq_survey_new(&v, s, which, (unsigned)cli.threads, err) < 0) ||
-        cli_open_output(&out, stats_text.format != STATS_TSV, err) < 0 ||
-        (stats_text.path && stats_activity_run(&a, s, first, last, out, err) < 0))
+        cli_open_output(&out,
+                        stats_text.format == STATS_IMATRIX ||
+                            stats_text.format == STATS_HESSIAN,
+                        err) < 0 ||
+        (stats_text.path && measure_text(&a, s, first, last, out, err) < 0))
         goto out;
     if (stats_text.format == STATS_TSV &&
         (begin(&w, out, s, err) < 0 || put_layers(&w, v, a, first, last, err) < 0 ||

@@ -6,8 +6,6 @@
 
 #include "fmt/dtype.h"
 
-enum { SCORE_MAX_TYPES = 64 };
-
 /* The methods, as -m names them: first those of mpq_score_run, then those of probes. */
 enum { SCORE_MOA = 9, SCORE_FIRST_METRIC };
 
@@ -18,7 +16,7 @@ struct score_options {
     const char *weights, *tasks, *metrics; /* lists, or NULL */
     const char *fill;                      /* a table of damages, or NULL */
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
-    struct mpq_type types[SCORE_MAX_TYPES];
+    struct mpq_type types[CLI_MAX_TYPES];
     size_t n_types;
 };
 extern struct score_options score;

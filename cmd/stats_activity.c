@@ -186,15 +186,14 @@ note_coverage(const struct stats_activity *a)
     mpq_buf_free(&none);
 }
 
-/* A text is called by its name, not by where it lies. */
-static const char *
-text_name(const char *path)
+const char *
+stats_text_name(void)
 {
-    const char *slash = strrchr(path, '/');
+    const char *slash = strrchr(stats_text.path, '/');
 
-    if (strcmp(path, "-") == 0)
+    if (strcmp(stats_text.path, "-") == 0)
         return "standard input";
-    return slash ? slash + 1 : path;
+    return slash ? slash + 1 : stats_text.path;
 }
 
 int
@@ -219,8 +218,8 @@ stats_activity_run(struct stats_activity **out, const struct mpq_source *s,
     const uint64_t tokens = a->text.seqs.start[a->text.seqs.n],
                    chunks = tokens / stats_text.ctx;
     if (stats_text.format == STATS_IMATRIX &&
-        mpq_imatrix_write(&a->imatrix, to, text_name(stats_text.path),
-                          chunks ? chunks : 1, stats_text.ctx, err) < 0)
+        mpq_imatrix_write(&a->imatrix, to, stats_text_name(), chunks ? chunks : 1,
+                          stats_text.ctx, err) < 0)
         goto out;
     note_coverage(a);
     *out = a;

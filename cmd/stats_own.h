@@ -9,9 +9,16 @@ struct stats_text {
     const char *path; /* NULL: no text */
     uint64_t ctx, samples;
     int format;
+    int fisher;        /* tokens weigh by their gradients */
+    int labels;        /* which are differentiated */
+    const char *types; /* STATS_DAMAGE */
+    int effort;        /* the same, enum mpq_effort */
 };
-enum { STATS_TSV, STATS_IMATRIX, STATS_HESSIAN };
+enum { STATS_TSV, STATS_IMATRIX, STATS_HESSIAN, STATS_DAMAGE };
+enum { STATS_OWN, STATS_TEXT };
 extern struct stats_text stats_text;
+/* A text is called by its name, not by where it lies. */
+const char *stats_text_name(void);
 
 struct stats_activity; /* figures of the layers; opaque */
 
@@ -27,5 +34,11 @@ void stats_activity_free(struct stats_activity *a);
 MPQ_MUST_CHECK int
 stats_activity_put(const struct stats_activity *a, int layer, int with_n,
                    struct mpq_tsv_writer *w, struct mpq_err *err);
+
+/* With gradients: takes the text through S and back down to layer FIRST, and writes
+ * what is asked for to OUT. */
+MPQ_MUST_CHECK int
+stats_fisher_run(const struct mpq_source *s, uint64_t first, uint64_t last,
+                 struct mpq_out *out, struct mpq_err *err);
 
 #endif

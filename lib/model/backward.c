@@ -244,6 +244,7 @@ mpq_backward_layer(struct mpq_backward *b, size_t layer, mpq_grad_fn *tap, void 
 
     assert(layer + 1 == b->depth);
     mpq_backward_states(b, layer, &x);
+    b->f->layer_ready = 0;
     if (mpq_fwd_decode(b->f, layer, &b->f->layer, err) < 0)
         return -1;
     for (size_t i = 0; i < b->q->n;) {

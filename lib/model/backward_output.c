@@ -207,7 +207,7 @@ mpq_backward_output(struct mpq_backward *b, uint32_t *labels, uint64_t seed,
         most = b->n_tokens;
     mpq_backward_states(b, b->f->net.n_layer, &x);
     o.x = x.x;
-    o.ready = mpq_fwd_in_place(o.w);
+    o.ready = mpq_fwd_unembed_ready(b->f, o.w);
     o.rows = mpq_array(most, sizeof *o.rows);
     o.normed = mpq_array(most, o.d * sizeof *o.normed);
     o.sums = mpq_array(most, o.d * sizeof *o.sums);

@@ -16,12 +16,13 @@
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20, LENGTH = 8, MAX_HEAD = 100000000, NAME_MAX_BYTES = 400 };
-static const char format[] = "mpq-hessian 1", tail[] = ".gram";
+static const char tail[] = ".gram", tail_rows[] = ".rows";
 
 /* A tensor of the stream, with what it is for. */
 struct gram {
     const struct mpq_tensor *tensor;
     const struct mpq_weight *weight; /* that it is named after */
+    int is_rows;                     /* weights of its rows: passed over */
 };
 
 struct mpq_hessian {
@@ -108,9 +109,9 @@ check_meta(struct mpq_hessian *h, struct mpq_err *err)
     const char *tokens = mpq_st_meta(h->st, "tokens");
     char own[MPQ_ID_SIZE];
 
-    if (!kind || strcmp(kind, format) != 0)
+    if (!kind || strcmp(kind, mpq_hessian_format) != 0)
         return mpq_fail(err, MPQ_EDATA, "%s: format is '%.40s', not '%s'", h->name,
-                        kind ? kind : "", format);
+                        kind ? kind : "", mpq_hessian_format);
     if (mpq_source_id(h->source, own, err) < 0)
         return -1;
     if (id && strcmp(id, own) != 0)
@@ -128,9 +129,10 @@ check_gram(struct mpq_hessian *h, size_t i, struct mpq_err *err)
     const struct mpq_tensor *t = mpq_st_tensor(h->st, i);
     const size_t length = strlen(t->name), end = sizeof tail - 1;
     char name[NAME_MAX_BYTES];
+    const int is_rows = length > end && !strcmp(t->name + length - end, tail_rows);
 
     if (length <= end || length >= sizeof name ||
-        strcmp(t->name + length - end, tail) != 0)
+        (!is_rows && strcmp(t->name + length - end, tail) != 0))
         return mpq_fail(err, MPQ_EDATA, "%s: tensor %.80s: is no NAME%s", h->name,
                         t->name, tail);
     snprintf(name, sizeof name, "%.*s", (int)(length - end), t->name);
@@ -138,7 +140,12 @@ check_gram(struct mpq_hessian *h, size_t i, struct mpq_err *err)
     if (!w || !w->is_matrix || w->layer < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: tensor %.80s: %s has no such matrix",
                         h->name, t->name, mpq_source_name(h->source));
-    if (t->n_dims != 2 || t->dim[0] != w->cols || t->dim[1] != w->cols)
+    if (is_rows && (t->n_dims != 1 || t->dim[0] != w->rows))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: tensor %.80s: has %" PRIu64 " values, the matrix %" PRIu64
+                        " rows",
+                        h->name, t->name, t->dim[0], w->rows);
+    if (!is_rows && (t->n_dims != 2 || t->dim[0] != w->cols || t->dim[1] != w->cols))
         return mpq_fail(err, MPQ_EDATA,
                         "%s: tensor %.80s: is %" PRIu64 " x %" PRIu64
                         ", the matrix has rows of %" PRIu64,
@@ -150,7 +157,7 @@ check_gram(struct mpq_hessian *h, size_t i, struct mpq_err *err)
     if (i && h->grams[i - 1].weight->layer > w->layer)
         return mpq_fail(err, MPQ_EDATA, "%s: tensor %.80s: comes after layer %d",
                         h->name, t->name, h->grams[i - 1].weight->layer);
-    h->grams[i] = (struct gram){ t, w };
+    h->grams[i] = (struct gram){ t, w, is_rows };
     return 0;
 }
 
@@ -341,8 +348,8 @@ mpq_hessian_layer(struct mpq_hessian *h, size_t layer, const struct mpq_input **
     }
     for (; h->next < end; h->next++) {
         const struct gram *g = &h->grams[h->next];
-        if ((g->weight->layer < (int)layer ? read_gram(h, g, NULL, err)
-                                           : add_input(h, g, err)) < 0)
+        const int skip = g->weight->layer < (int)layer || g->is_rows;
+        if ((skip ? read_gram(h, g, NULL, err) : add_input(h, g, err)) < 0)
             return -1;
     }
     *in = h->in;
@@ -363,85 +370,4 @@ mpq_hessian_end(struct mpq_hessian *h, struct mpq_err *err)
         return -1;
     return got ? mpq_fail(err, MPQ_EDATA, "%s: goes on behind its last tensor", h->name)
                : 0;
-}
-
-/* --- writing --------------------------------------------------------------------- */
-
-static int
-put_layer(struct mpq_st_head *head, const struct mpq_source *s, size_t layer,
-          struct mpq_err *err)
-{
-    static const char *const names[] = { "attn_q", "attn_output", "ffn_gate",
-                                         "ffn_down" };
-    char name[64];
-
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(name, sizeof name, "blk.%zu.%s", layer, names[i]);
-        const struct mpq_weight *w = mpq_source_find(s, name);
-        if (!w)
-            return mpq_fail(err, MPQ_EDATA, "%s: no tensor %s", mpq_source_name(s),
-                            name);
-        const uint64_t dim[2] = { w->cols, w->cols };
-        snprintf(name, sizeof name, "blk.%zu.%s%s", layer, names[i], tail);
-        if (mpq_st_put_tensor(head, name, MPQ_TYPE(MPQ_F32), 2, dim, err) < 0)
-            return -1;
-    }
-    return 0;
-}
-
-int
-mpq_hessian_write_head(struct mpq_out *out, const struct mpq_source *s, size_t first,
-                       size_t last, uint64_t n_tokens, struct mpq_err *err)
-{
-    struct mpq_st_head *head = NULL;
-    struct mpq_buf text = { 0 };
-    char id[MPQ_ID_SIZE], tokens[24];
-    int rc = -1;
-
-    snprintf(tokens, sizeof tokens, "%" PRIu64, n_tokens);
-    if (mpq_st_head_new(&head, err) < 0 || mpq_source_id(s, id, err) < 0 ||
-        mpq_st_put_meta(head, "format", format, err) < 0 ||
-        mpq_st_put_meta(head, "model", mpq_source_hparams(s)->name, err) < 0 ||
-        mpq_st_put_meta(head, "model_id", id, err) < 0 ||
-        mpq_st_put_meta(head, "tokens", tokens, err) < 0)
-        goto out;
-    for (size_t l = first; l <= last; l++)
-        if (put_layer(head, s, l, err) < 0)
-            goto out;
-    if (mpq_st_head_finish(head, 0, &text, err) < 0 ||
-        mpq_out_write(out, text.data, text.len, err) < 0)
-        goto out;
-    rc = 0;
-out:
-    mpq_st_head_free(head);
-    mpq_buf_free(&text);
-    return rc;
-}
-
-int
-mpq_hessian_write_layer(struct mpq_out *out, const struct mpq_input *in, size_t n,
-                        struct mpq_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        const size_t cols = in[i].cols;
-        unsigned char *row = mpq_array(cols, 4);
-        int rc = 0;
-        if (!row)
-            return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu columns", cols);
-        for (size_t r = 0; r < cols && rc == 0; r++) {
-            for (size_t c = 0; c < cols; c++) {
-                const float v = (float)(c < r ? in[i].gram[c * cols + r]
-                                              : in[i].gram[r * cols + c]);
-                uint32_t bits;
-                memcpy(&bits, &v, sizeof bits);
-                for (int b = 0; b < 4; b++)
-                    row[4 * c + (size_t)b] = (unsigned char)(bits >> 8 * b);
-            }
-            rc = mpq_out_write(out, row, 4 * cols, err);
-        }
-        free(row);
-        if (rc < 0)
-            return -1;
-    }
-    return 0;
 }

@@ -7,7 +7,8 @@
  *               upper triangle is read)
  *
  * NAME is the short name of a matrix with that input. A matrix without one of its own
- * takes another's: k and v that of q, up that of gate. Metadata, all strings: format
+ * takes another's: k and v that of q, up that of gate. Tensors NAME.rows, weights of
+ * NAME's rows (fisher_store.h), may be among them. Metadata, all strings: format
  * "mpq-hessian 1"; model; model_id (mpq_source_id), held against the model where it is
  * there; tokens.
  */
@@ -44,5 +45,16 @@ mpq_hessian_write_head(struct mpq_out *out, const struct mpq_source *s, size_t f
 MPQ_MUST_CHECK int
 mpq_hessian_write_layer(struct mpq_out *out, const struct mpq_input *in, size_t n,
                         struct mpq_err *err);
+
+/* The pieces of that: the header, begun with its metadata (the caller's to free) and
+ * written out; data. */
+extern const char mpq_hessian_format[];
+MPQ_MUST_CHECK int
+mpq_hessian_new_head(struct mpq_st_head **out, const struct mpq_source *s,
+                     uint64_t n_tokens, struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_hessian_put_head(struct mpq_st_head *head, struct mpq_out *out,
+                                        struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_hessian_put_floats(const float *x, size_t n, struct mpq_out *out,
+                                          struct mpq_err *err);
 
 #endif

@@ -1,0 +1,30 @@
+#include "cli.h"
+
+#include "quant/codec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+int
+cli_types(const char *list, struct mpq_type types[CLI_MAX_TYPES], size_t *n,
+          struct mpq_err *err)
+{
+    char word[MPQ_TYPE_NAME_MAX];
+
+    for (*n = 0;; list++) {
+        const size_t length = strcspn(list, ",");
+        struct mpq_type *t = &types[*n];
+        snprintf(word, sizeof word, "%.*s", (int)length, list);
+        if (length >= sizeof word || mpq_type_parse(word, t) < 0 ||
+            !mpq_codec_writes(*t))
+            return mpq_fail(err, MPQ_EUSAGE,
+                            "-t: '%.*s' is no type that can be written", (int)length,
+                            list);
+        if (++*n == CLI_MAX_TYPES)
+            return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types",
+                            CLI_MAX_TYPES - 1);
+        list += length;
+        if (!*list)
+            return 0;
+    }
+}

@@ -1,0 +1,202 @@
+/*
+ * The damage of the unembedding, measured: both unembeddings go by in tiles of the
+ * vocabulary, the model's own and the one rounded to each type, and each place carries
+ * a divergence for each type (num/logsum.h).
+ */
+#include "model/fisher_damage.h"
+
+#include "base/buf.h"
+#include "base/par.h"
+#include "model/forward_stage.h"
+#include "num/linalg.h"
+#include "num/logsum.h"
+#include "num/vmath.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum {
+    IDS = 1024, /* of the vocabulary in a tile */
+    ROWS = 64   /* of places, and of ids to be rounded, for a thread at a time */
+};
+
+struct output {
+    struct mpq_forward *f;
+    const struct mpq_weight *w;
+    const struct mpq_fisher_rounding *how;
+    const float *x;
+    float *importance;
+    size_t d, n;          /* places */
+    float *normed;        /* [n][d] */
+    float *ids;           /* [1 + n_types][IDS][d]: as they are, and rounded */
+    unsigned char *bytes; /* [n_threads][row_bytes] */
+    size_t row_bytes, vocab, n_ids;
+    struct mpq_divergence *kl; /* [n][n_types] */
+};
+
+/* Mean squares of the normed states of all TOKENS; those of the places stay. */
+static int
+norm_all(struct output *o, size_t tokens, struct mpq_err *err)
+{
+    double *sum = mpq_array(o->d, sizeof *sum);
+    float *h = mpq_array(o->d, sizeof *h);
+    size_t place = 0;
+
+    if (!sum || !h) {
+        free(sum);
+        free(h);
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    }
+    for (size_t t = 0; t < tokens; t++) {
+        mpq_vrms_norm(h, o->x + t * o->d, o->f->final_norm, o->d, o->f->net.norm_eps);
+        for (size_t c = 0; c < o->d; c++)
+            sum[c] += (double)h[c] * (double)h[c];
+        for (; place < o->n && t == (2 * place + 1) * tokens / (2 * o->n); place++)
+            for (size_t c = 0; c < o->d; c++)
+                o->normed[place * o->d + c] = h[c];
+    }
+    for (size_t c = 0; c < o->d; c++)
+        o->importance[c] = (float)(sum[c] / (double)tokens);
+    free(sum);
+    free(h);
+    return 0;
+}
+
+static int
+round_ids(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct output *o = ctx;
+    const size_t at = item * ROWS, n = mpq_fwd_min(ROWS, o->n_ids - at), d = o->d;
+    float *w = o->ids + at * d;
+    unsigned char *bytes = o->bytes + thread * o->row_bytes;
+
+    if (mpq_source_read_rows(o->f->s, o->w, o->vocab + at, n, w, err) < 0)
+        return -1;
+    for (size_t k = 0; k < o->how->n_types; k++) {
+        const struct mpq_type t = o->how->types[k];
+        float *to = w + (k + 1) * IDS * d;
+        for (size_t i = 0; i < n && mpq_type_fits(t, d); i++) {
+            mpq_encode_row(t, w + i * d, o->importance, bytes, d, o->how->effort);
+            mpq_decode_row(t, bytes, to + i * d, d);
+        }
+    }
+    return 0;
+}
+
+/* Logits of N places from ROW on, by the unembedding at W. */
+static int
+multiply(const struct output *o, size_t row, size_t n, const float *w, float *to,
+         struct mpq_err *err)
+{
+    const float cap = o->f->net.final_softcap;
+
+    mpq_gemm_add_f(0, 1, n, o->n_ids, o->d, 1, o->normed + row * o->d, o->d, w, o->d, 0,
+                   to, IDS);
+    for (size_t i = 0; i < n; i++) {
+        if (!mpq_vfinite(to + i * IDS, o->n_ids))
+            return mpq_fail(err, MPQ_EDATA, "%s: %s: a logit is NaN or infinite",
+                            mpq_source_name(o->f->s), o->w->name);
+        if (cap > 0)
+            mpq_vsoftcap(to + i * IDS, o->n_ids, cap);
+    }
+    return 0;
+}
+
+static int
+compare(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct output *o = ctx;
+    const size_t row = item * ROWS, n = mpq_fwd_min(ROWS, o->n - row);
+    float *ref = o->f->scratch[thread], *x = ref + ROWS * IDS;
+
+    if (multiply(o, row, n, o->ids, ref, err) < 0)
+        return -1;
+    for (size_t k = 0; k < o->how->n_types; k++) {
+        if (!mpq_type_fits(o->how->types[k], o->d))
+            continue;
+        if (multiply(o, row, n, o->ids + (k + 1) * IDS * o->d, x, err) < 0)
+            return -1;
+        for (size_t i = 0; i < n; i++)
+            mpq_divergence_add(&o->kl[(row + i) * o->how->n_types + k], x + i * IDS,
+                               ref + i * IDS, o->n_ids, (uint32_t)o->vocab);
+    }
+    return 0;
+}
+
+/* Mean and standard error over the places. */
+static void
+sum_up(const struct output *o, size_t k, struct mpq_fisher_damage *out)
+{
+    double sum = 0, square = 0;
+
+    *out = (struct mpq_fisher_damage){ NAN, NAN };
+    if (!mpq_type_fits(o->how->types[k], o->d))
+        return;
+    for (size_t i = 0; i < o->n; i++) {
+        const double kl = mpq_divergence_value(&o->kl[i * o->how->n_types + k]);
+        sum += kl;
+        square += kl * kl;
+    }
+    const double n = (double)o->n, var = square / n - sum / n * (sum / n);
+    out->mean = sum / n;
+    out->se = o->n > 1 && var > 0 ? sqrt(var / (n - 1)) : 0;
+}
+
+static int
+run(struct output *o, struct mpq_err *err)
+{
+    const size_t n_types = o->how->n_types, n_vocab = o->f->net.n_vocab;
+
+    for (size_t i = 0; i < o->n * n_types; i++)
+        mpq_divergence_start(&o->kl[i]);
+    for (o->vocab = 0; o->vocab < n_vocab; o->vocab += IDS) {
+        o->n_ids = mpq_fwd_min(IDS, n_vocab - o->vocab);
+        if (mpq_par_for(o->how->n_threads, mpq_fwd_pieces(o->n_ids, ROWS), round_ids, o,
+                        err) < 0 ||
+            mpq_par_for(o->how->n_threads, mpq_fwd_pieces(o->n, ROWS), compare, o,
+                        err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int
+mpq_fisher_damage_output(struct mpq_fisher_damage *out, struct mpq_forward *f,
+                         const struct mpq_states *x, size_t n_places, float *importance,
+                         const struct mpq_fisher_rounding *how, struct mpq_err *err)
+{
+    const size_t d = f->net.n_embd;
+    struct output o = {
+        .f = f, .w = mpq_fwd_unembed(f), .how = how, .x = x->x, .d = d
+    };
+    float *own = mpq_array(d, sizeof *own);
+    uint64_t bytes;
+    int rc = -1;
+
+    o.importance = importance ? importance : own;
+    o.n = mpq_fwd_min(n_places, x->n);
+    for (size_t k = 0; k < how->n_types; k++)
+        if (mpq_type_row_bytes(how->types[k], d, &bytes) == 0 && bytes > o.row_bytes)
+            o.row_bytes = (size_t)bytes;
+    o.normed = mpq_array(o.n, d * sizeof *o.normed);
+    o.ids = mpq_array((how->n_types + 1) * IDS, d * sizeof *o.ids);
+    o.bytes = mpq_array(how->n_threads, o.row_bytes + 1);
+    o.kl = mpq_array(o.n, how->n_types * sizeof *o.kl);
+    if (!own || !o.normed || !o.ids || !o.bytes || !o.kl) {
+        mpq_fail(err, MPQ_ENOMEM, "out of memory for the damage of %s", o.w->name);
+        goto out;
+    }
+    if (norm_all(&o, x->n, err) < 0 || mpq_fwd_scratch(f, 2 * ROWS * IDS, err) < 0 ||
+        run(&o, err) < 0)
+        goto out;
+    for (size_t k = 0; k < how->n_types; k++)
+        sum_up(&o, k, &out[k]);
+    rc = 0;
+out:
+    free(own);
+    free(o.normed);
+    free(o.ids);
+    free(o.bytes);
+    free(o.kl);
+    return rc;
+}
