@@ -87,7 +87,7 @@ number(const char **text)
     return mpq_parse_u64(digits, &v) < 0 ? 0 : (uint32_t)v;
 }
 
-/* intB[gN][s] */
+/* intB[gN[v]][s] */
 static int
 parse_native(const char *text, struct mpq_type *out)
 {
@@ -105,7 +105,14 @@ parse_native(const char *text, struct mpq_type *out)
         t.group = number(&text);
         if (t.group == 0)
             return -1;
+        if (*text == 'v' || *text == 'V') {
+            text++;
+            t.varied = 1;
+        }
     }
+    /* bits beside the mean there must be, and groups that begin at a whole byte */
+    if (t.varied && (t.group % 8 || t.bits < 2 || t.bits > 7))
+        return -1;
     if (*text == 's' || *text == 'S') {
         text++;
         t.symmetric = 1;
@@ -137,8 +144,8 @@ mpq_type_name(struct mpq_type t, char name[MPQ_TYPE_NAME_MAX])
     if (t.id == MPQ_INT) {
         if (t.group)
             snprintf(group, sizeof group, "g%u", (unsigned)t.group);
-        snprintf(name, MPQ_TYPE_NAME_MAX, "int%u%s%s", (unsigned)t.bits, group,
-                 t.symmetric ? "s" : "");
+        snprintf(name, MPQ_TYPE_NAME_MAX, "int%u%s%s%s", (unsigned)t.bits, group,
+                 t.varied ? "v" : "", t.symmetric ? "s" : "");
     } else {
         snprintf(name, MPQ_TYPE_NAME_MAX, "%s", r ? r->name : "unknown");
     }
@@ -149,7 +156,7 @@ int
 mpq_type_eq(struct mpq_type a, struct mpq_type b)
 {
     return a.id == b.id && a.bits == b.bits && a.symmetric == b.symmetric &&
-           a.group == b.group;
+           a.group == b.group && a.varied == b.varied;
 }
 
 int
@@ -216,7 +223,41 @@ native_row_bytes(struct mpq_type t, uint64_t cols, uint64_t *bytes)
     if (mpq_mul_u64(cols, t.bits, &code_bits) < 0 ||
         mpq_mul_u64(mpq_type_groups(t, cols), per_group, &scales) < 0)
         return -1;
+    if (mpq_add_u64(scales, mpq_type_map_bytes(t, cols), &scales) < 0)
+        return -1;
     return mpq_add_u64(code_bits / 8 + (code_bits % 8 != 0), scales, bytes);
+}
+
+uint64_t
+mpq_type_map_bytes(struct mpq_type t, uint64_t cols)
+{
+    return t.varied ? mpq_type_groups(t, cols) : 0;
+}
+
+int
+mpq_type_map_fits(struct mpq_type t, uint64_t cols, const unsigned char *map)
+{
+    const uint64_t groups = mpq_type_groups(t, cols);
+    uint64_t sum = 0;
+
+    for (uint64_t g = 0; g < groups; g++) {
+        const uint64_t left = cols - g * t.group;
+        if (map[g] < 1 || map[g] > 8)
+            return 0;
+        sum += map[g] * (left < t.group ? left : t.group);
+    }
+    return sum == cols * t.bits;
+}
+
+struct mpq_type_parts
+mpq_type_split(struct mpq_type t, size_t cols)
+{
+    const size_t groups = (size_t)mpq_type_groups(t, cols);
+
+    return (struct mpq_type_parts){ .map = t.varied ? groups : 0,
+                                    .codes = (cols * t.bits + 7) / 8,
+                                    .scales = 2 * groups,
+                                    .zeros = t.symmetric ? 0 : 2 * groups };
 }
 
 int
@@ -236,10 +277,13 @@ mpq_type_row_bytes(struct mpq_type t, uint64_t cols, uint64_t *bytes)
 int
 mpq_type_bytes(struct mpq_type t, uint64_t rows, uint64_t cols, uint64_t *bytes)
 {
+    const uint64_t map = mpq_type_map_bytes(t, cols);
     uint64_t row;
-    if (mpq_type_row_bytes(t, cols, &row) < 0)
+
+    if (mpq_type_row_bytes(t, cols, &row) < 0 ||
+        mpq_mul_u64(row - map, rows, bytes) < 0)
         return -1;
-    return mpq_mul_u64(row, rows, bytes);
+    return mpq_add_u64(*bytes, map, bytes);
 }
 
 double
@@ -248,6 +292,7 @@ mpq_type_bpw(struct mpq_type t, uint64_t cols)
     uint64_t bytes;
     if (mpq_type_row_bytes(t, cols, &bytes) < 0)
         return 0;
+    bytes -= mpq_type_map_bytes(t, cols);
     return 8.0 * (double)bytes / (double)cols;
 }
 

@@ -1,6 +1,6 @@
 /*
  * Data types of tensors: ggml's (ids as in a GGUF file), those of safetensors that
- * ggml lacks, and the project's own integer types intB[gN][s].
+ * ggml lacks, and the project's own integer types intB[gN[v]][s].
  */
 #ifndef MPQ_FMT_DTYPE_H
 #define MPQ_FMT_DTYPE_H
@@ -65,13 +65,15 @@ struct mpq_type {
     uint8_t id;        /* enum mpq_dtype */
     uint8_t bits;      /* MPQ_INT: 1..8, else 0 */
     uint8_t symmetric; /* MPQ_INT: 1 without zeros */
+    uint8_t varied;    /* MPQ_INT: groups have `bits` on the mean; a map tells each's */
     uint32_t group;    /* MPQ_INT: columns that share a scale, 0 = the whole row */
 };
 
 #define MPQ_TYPE(x) ((struct mpq_type){ .id = (uint8_t)(x) })
 enum { MPQ_TYPE_NAME_MAX = 24 };
 
-/* Reads "q4_k", "F16", "int3g128s": case does not matter. -1 if unknown. */
+/* Reads "q4_k", "F16", "int3g128s", "int3g128v": case does not matter. -1 if unknown.
+ */
 MPQ_MUST_CHECK int mpq_type_parse(const char *text, struct mpq_type *out);
 /* Writes the lower-case name ("q4_k", "int3g128s") into NAME; returns NAME. */
 const char *mpq_type_name(struct mpq_type t, char name[MPQ_TYPE_NAME_MAX]);
@@ -89,17 +91,28 @@ uint32_t mpq_type_block(struct mpq_type t);
 /* Is COLS > 0 a multiple of the block? */
 int mpq_type_fits(struct mpq_type t, uint64_t cols);
 /* Bytes of one row of COLS elements; -1 when it does not fit or overflows.
- * MPQ_INT: ceil(cols * bits / 8) of codes, then the groups' scales (f16), then,
- * unless symmetric, their zeros (f16). */
+ * MPQ_INT: if varied, the map of bits, a byte for each group; then
+ * ceil(cols * bits / 8) of codes, then the groups' scales (f16), then, unless
+ * symmetric, their zeros (f16). */
 MPQ_MUST_CHECK int
 mpq_type_row_bytes(struct mpq_type t, uint64_t cols, uint64_t *bytes);
-/* Bytes of ROWS rows. */
+/* Of these, what lies where (MPQ_INT that fits COLS, COLS a row in memory). */
+struct mpq_type_parts {
+    size_t map, codes, scales,
+        zeros; /* bytes, in this order in a row; zeros may be 0 */
+};
+struct mpq_type_parts mpq_type_split(struct mpq_type t, size_t cols);
+/* Bytes of ROWS rows in a file: all share one map. */
 MPQ_MUST_CHECK int
 mpq_type_bytes(struct mpq_type t, uint64_t rows, uint64_t cols, uint64_t *bytes);
 /* Groups in a row of COLS elements (MPQ_INT only). */
 uint64_t mpq_type_groups(struct mpq_type t, uint64_t cols);
-/* Mean bits of a weight in a row of COLS elements, scales included. 0 when it does
- * not fit. */
+/* Bytes of a map of bits, 0 unless varied. */
+uint64_t mpq_type_map_bytes(struct mpq_type t, uint64_t cols);
+/* Is map[groups] one of T in rows of COLS: each from 1 to 8, `bits` on the mean? */
+int mpq_type_map_fits(struct mpq_type t, uint64_t cols, const unsigned char *map);
+/* Mean bits of a weight in a row of COLS elements, scales included (the map, which the
+ * whole matrix shares, not). 0 when it does not fit. */
 double mpq_type_bpw(struct mpq_type t, uint64_t cols);
 /* Bits as the papers count them: those of the codes alone (q4_k: 4, q8_0: 8). */
 double mpq_type_nominal_bits(struct mpq_type t);

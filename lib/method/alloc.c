@@ -182,7 +182,7 @@ matrix_size(const struct mpq_alloc *a, size_t i, struct mpq_type type, uint64_t 
         return 0;
     } else if (mpq_type_bytes(type, m->rows, m->cols, size) == 0 && *size < (uint64_t)1
                                                                                 << 56) {
-        *size *= 8;
+        *size = 8 * (*size - mpq_type_map_bytes(type, m->cols));
         return 0;
     }
     return mpq_fail(err, MPQ_EDATA,

@@ -46,7 +46,8 @@ look_up(const struct mpq_alloc *a, size_t u, uint32_t pick)
         p.mixed |= k > a->units.first[u] && !mpq_type_eq(type, p.type);
         p.type = type;
         if (mpq_type_bytes(type, m->rows, m->cols, &bytes) == 0)
-            p.bits += 8 * (double)bytes / a->params[u];
+            p.bits +=
+                8 * (double)(bytes - mpq_type_map_bytes(type, m->cols)) / a->params[u];
     }
     for (size_t c = a->first[u]; c < a->first[u + 1]; c++) {
         damage += a->cost[c];

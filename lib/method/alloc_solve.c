@@ -185,9 +185,10 @@ measure(const struct mpq_alloc *a, struct mpq_alloc_result *r, struct mpq_err *e
             continue;
         if (mpq_type_bytes(plan.types[i], m->rows, m->cols, &bytes) < 0)
             goto out;
-        bits += a->policy->nominal ? mpq_type_nominal_bits(plan.types[i]) *
-                                         (double)m->rows * (double)m->cols
-                                   : 8 * (double)bytes;
+        bits += a->policy->nominal
+                    ? mpq_type_nominal_bits(plan.types[i]) * (double)m->rows *
+                          (double)m->cols
+                    : 8 * (double)(bytes - mpq_type_map_bytes(plan.types[i], m->cols));
     }
     if (a->linear_params)
         r->mean_bits = bits / (double)a->linear_params;

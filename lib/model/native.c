@@ -117,7 +117,8 @@ join(const struct joiner *j, const char *base, const char *text,
     const uint64_t rows = mpq_tensor_rows(&t);
     if (t.type.id == MPQ_INT) {
         uint64_t groups = mpq_type_groups(t.type, t.dim[0]);
-        uint64_t codes = row_bytes - groups * (t.type.symmetric ? 2 : 4);
+        uint64_t codes = row_bytes - groups * (t.type.symmetric ? 2 : 4) -
+                         mpq_type_map_bytes(t.type, t.dim[0]);
         data = find_part(j, base, ".codes", MPQ_U8, rows, codes);
         part = data ? find_part(j, base, ".scales", MPQ_F16, rows, groups) : NULL;
         if (!part)
@@ -128,6 +129,16 @@ join(const struct joiner *j, const char *base, const char *text,
             if (!part)
                 return -1;
             out->zeros = part->data;
+        }
+        if (t.type.varied) {
+            part = find_part(j, base, ".bits", MPQ_U8, 1, groups);
+            if (!part)
+                return -1;
+            if (!mpq_type_map_fits(t.type, t.dim[0], part->data))
+                return bad_tensor(j, base,
+                                  "its bits are not from 1 to 8, or not on the"
+                                  " mean what its type says");
+            out->map = part->data;
         }
     } else {
         data = find_part(j, base, "", MPQ_U8, rows, row_bytes);
@@ -172,7 +183,8 @@ take(const struct joiner *j, const struct mpq_tensor *t, struct mpq_native_tenso
 
     *out = (struct mpq_native_tensor){ .tensor = *t };
     if (!text) {
-        if (base_name(j, t->name, ".scales") || base_name(j, t->name, ".zeros"))
+        if (base_name(j, t->name, ".scales") || base_name(j, t->name, ".zeros") ||
+            base_name(j, t->name, ".bits"))
             return 0;
         base = base_name(j, t->name, ".codes");
         if (!base)

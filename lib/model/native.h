@@ -13,9 +13,10 @@
  *
  * With COLS = the last DIM and ROWS = the product of the others, NAME is stored as
  *
- *   native types intB[gN][s]   NAME.codes   U8  [ROWS, ceil(COLS * B / 8)]
+ *   native types intB[gN[v]][s] NAME.codes   U8  [ROWS, ceil(COLS * B / 8)]
  *                              NAME.scales  F16 [ROWS, groups]
  *                              NAME.zeros   F16 [ROWS, groups], not in symmetric ones
+ *                              NAME.bits    U8  [1, groups], in varied ones (v) alone
  *   ggml's block types         NAME         U8  [ROWS, bytes of a row]
  *   anything else              NAME         as it is, without mpq.type
  *
@@ -33,6 +34,7 @@
 struct mpq_native_tensor {
     struct mpq_tensor tensor; /* data: the row bytes, or the codes alone if ... */
     const unsigned char *scales, *zeros; /* ... these lie apart; otherwise NULL */
+    const unsigned char *map;            /* of a varied type */
 };
 
 /* Is ST a container of ours (native or fake)? */

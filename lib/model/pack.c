@@ -1,6 +1,7 @@
 #include "model/pack.h"
 
 #include "base/par.h"
+#include "model/salience.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -42,6 +43,8 @@ struct packer {
     float *weights;               /* [threads][scratch_weights] */
     unsigned char *packed;        /* [threads][scratch_bytes]: a row */
     struct mpq_buf scales, zeros; /* of the native matrix that is being written */
+    struct mpq_buf map;           /* its bits */
+    unsigned char **maps; /* [pieces] of what is to be encoded as a varied type */
 };
 
 static uint64_t
@@ -208,10 +211,14 @@ encode_tile(struct packer *p, const struct tile *t, unsigned thread,
                    (size_t)bytes);
         return 0;
     }
+    const unsigned char *map = p->maps[piece - p->file->pieces];
     if (read_tile(p, t, x, err) < 0)
         return -1;
     for (uint64_t r = 0; r < t->n_rows; r++, dst += bytes, x += cols) {
         const float *importance = importance_of(p, piece, t->row + r);
+        if (map)
+            memcpy(rounds ? packed : dst, map,
+                   (size_t)mpq_type_map_bytes(piece->type, w->cols));
         if (rounds) {
             encode(piece->type, x, importance, packed, cols, p->options->effort);
             mpq_decode_row(piece->type, packed, x, cols);
@@ -221,24 +228,25 @@ encode_tile(struct packer *p, const struct tile *t, unsigned thread,
     return 0;
 }
 
-/* Rows of a native matrix: the codes go out, scales and zeros wait for the end. */
+/* Rows of a native matrix: the codes go out, what else there is waits for the end. */
 static int
 write_native(struct packer *p, const struct tile *t, const unsigned char *rows,
              struct mpq_err *err)
 {
-    const struct mpq_type type = t->piece->stored;
-    const size_t scales = (size_t)mpq_type_groups(type, t->piece->weight->cols) * 2;
-    const size_t zeros = type.symmetric ? 0 : scales;
-    const size_t bytes = (size_t)(t->size / t->n_rows);
-    const size_t codes = bytes - scales - zeros;
+    const struct mpq_type_parts x =
+        mpq_type_split(t->piece->stored, (size_t)t->piece->weight->cols);
 
-    for (uint64_t r = 0; r < t->n_rows; r++, rows += bytes) {
-        if (mpq_out_write(p->out, rows, codes, err) < 0)
+    for (uint64_t r = 0; r < t->n_rows; r++) {
+        if (t->row + r == 0)
+            mpq_buf_add(&p->map, rows, x.map);
+        rows += x.map;
+        if (mpq_out_write(p->out, rows, x.codes, err) < 0)
             return -1;
-        mpq_buf_add(&p->scales, rows + codes, scales);
-        mpq_buf_add(&p->zeros, rows + codes + scales, zeros);
+        mpq_buf_add(&p->scales, rows += x.codes, x.scales);
+        mpq_buf_add(&p->zeros, rows += x.scales, x.zeros);
+        rows += x.zeros;
     }
-    if (p->scales.failed || p->zeros.failed)
+    if (p->scales.failed || p->zeros.failed || p->map.failed)
         return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_out_name(p->out));
     return 0;
 }
@@ -249,10 +257,12 @@ end_piece(struct packer *p, const struct mpq_piece *piece, struct mpq_err *err)
 {
     if (mpq_out_write(p->out, p->scales.data, p->scales.len, err) < 0 ||
         mpq_out_write(p->out, p->zeros.data, p->zeros.len, err) < 0 ||
+        mpq_out_write(p->out, p->map.data, p->map.len, err) < 0 ||
         mpq_out_zeros(p->out, piece->padding, err) < 0)
         return -1;
     p->scales.len = 0;
     p->zeros.len = 0;
+    p->map.len = 0;
     if (piece->index != SIZE_MAX) /* that is our own memory */
         mpq_source_drop(p->source, piece->weight);
     return 0;
@@ -338,6 +348,31 @@ make_room(struct packer *p, struct mpq_err *err)
     return 0;
 }
 
+/* Of everything that is going to be encoded here as a varied type. */
+static int
+make_maps(struct packer *p, struct mpq_err *err)
+{
+    const struct mpq_packfile *f = p->file;
+
+    if (!(p->maps = mpq_array(f->n, sizeof *p->maps)))
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu pieces", f->n);
+    for (size_t i = 0; i < f->n; i++) {
+        const struct mpq_piece *piece = &f->pieces[i];
+        const struct mpq_weight *w = piece->weight;
+        if (!piece->type.varied || encoded_rows(p, piece) || mpq_piece_is_copy(piece) ||
+            mpq_type_eq(piece->type, w->tensor.type))
+            continue;
+        p->maps[i] = mpq_array((size_t)mpq_type_map_bytes(piece->type, w->cols), 1);
+        if (!p->maps[i])
+            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", w->name);
+        if (mpq_salience_map(p->source, w, piece->type, NULL,
+                             p->options->importance ? &p->options->importance[i] : NULL,
+                             p->maps[i], err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 int
 mpq_pack_write(const struct mpq_packfile *f, const struct mpq_source *s,
                struct mpq_out *out, const struct mpq_pack_options *options,
@@ -355,7 +390,8 @@ mpq_pack_write(const struct mpq_packfile *f, const struct mpq_source *s,
     p->options = options;
     p->encoding = &p->batches[0];
     p->writing = &p->batches[1];
-    if (make_room(p, err) < 0 || mpq_out_write(out, f->head.data, f->head.len, err) < 0)
+    if (make_room(p, err) < 0 || make_maps(p, err) < 0 ||
+        mpq_out_write(out, f->head.data, f->head.len, err) < 0)
         goto out;
     do { /* the last round has nothing to encode, the first nothing to write */
         fill(p, p->encoding);
@@ -370,6 +406,10 @@ mpq_pack_write(const struct mpq_packfile *f, const struct mpq_source *s,
 out:
     mpq_buf_free(&p->scales);
     mpq_buf_free(&p->zeros);
+    mpq_buf_free(&p->map);
+    for (size_t i = 0; p->maps && i < f->n; i++)
+        free(p->maps[i]);
+    free(p->maps);
     free(p->weights);
     free(p->packed);
     free(p->batches[0].buffer);

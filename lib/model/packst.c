@@ -89,6 +89,17 @@ put_part(struct mpq_st_head *h, const struct mpq_weight *w, const char *part, in
     return mpq_st_put_tensor(h, name, MPQ_TYPE(dtype), 2, dim, err);
 }
 
+/* The map of bits: one row. */
+static int
+put_map(struct mpq_st_head *h, const struct mpq_weight *w, uint64_t groups,
+        struct mpq_err *err)
+{
+    struct mpq_weight one = *w;
+
+    one.rows = 1;
+    return put_part(h, &one, ".bits", MPQ_U8, groups, err);
+}
+
 static int
 put_tensor(struct mpq_st_head *h, const struct mpq_piece *p, struct mpq_err *err)
 {
@@ -100,11 +111,13 @@ put_tensor(struct mpq_st_head *h, const struct mpq_piece *p, struct mpq_err *err
                                  err);
     if (t.id == MPQ_INT) {
         uint64_t groups = mpq_type_groups(t, w->cols);
-        uint64_t codes = p->bytes / w->rows - groups * (t.symmetric ? 2 : 4);
+        uint64_t codes = mpq_type_split(t, (size_t)w->cols).codes;
         if (put_part(h, w, ".codes", MPQ_U8, codes, err) < 0 ||
             put_part(h, w, ".scales", MPQ_F16, groups, err) < 0)
             return -1;
-        return t.symmetric ? 0 : put_part(h, w, ".zeros", MPQ_F16, groups, err);
+        if (!t.symmetric && put_part(h, w, ".zeros", MPQ_F16, groups, err) < 0)
+            return -1;
+        return t.varied ? put_map(h, w, groups, err) : 0;
     }
     return put_part(h, w, "", MPQ_U8, p->bytes / w->rows, err);
 }
@@ -254,8 +267,8 @@ entry_bytes(const struct mpq_weight *w, unsigned n_digits)
     uint64_t whole = sizeof entry + name + shape + 2 * n_digits;
     if (!w->is_matrix && mpq_type_st_name(w->tensor.type))
         return whole;
-    /* codes, scales, zeros; a row of them has no more than 8 bytes a column */
-    uint64_t parts = 3 * (sizeof entry + name + sizeof ".scales" + digits(w->rows) +
+    /* codes, scales, zeros, bits; a row of them has no more than 8 bytes a column */
+    uint64_t parts = 4 * (sizeof entry + name + sizeof ".scales" + digits(w->rows) +
                           digits(w->cols) + 5 + 2 * n_digits);
     return (whole > parts ? whole : parts) + sizeof type + name + MPQ_TYPE_NAME_MAX +
            shape;

@@ -91,7 +91,7 @@ add_module(struct mpq_buf *text, const struct mpq_matrix *m, struct mpq_type t,
     if (module_name(m, module, sizeof module) < 0)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: no module of that kind is known to GPTQModel", m->name);
-    if (t.id != MPQ_INT && !mpq_type_is_float(t))
+    if ((t.id != MPQ_INT || t.varied) && !mpq_type_is_float(t))
         return mpq_fail(err, MPQ_EDATA,
                         "%s: GPTQModel takes intB[gN][s] or floats, not %s", m->name,
                         type);

@@ -240,12 +240,14 @@ mpq_weight_row(const struct mpq_weight *w, uint64_t row, unsigned char *scratch)
         (void)fits;
         return w->tensor.data + row * bytes;
     }
-    size_t codes = (size_t)((w->cols * type.bits + 7) / 8);
-    size_t scales = (size_t)mpq_type_groups(type, w->cols) * 2;
-    memcpy(scratch, w->tensor.data + row * codes, codes);
-    memcpy(scratch + codes, w->scales + row * scales, scales);
-    if (w->zeros)
-        memcpy(scratch + codes + scales, w->zeros + row * scales, scales);
+    const struct mpq_type_parts p = mpq_type_split(type, (size_t)w->cols);
+    unsigned char *to = scratch;
+    if (p.map)
+        memcpy(to, w->map, p.map);
+    memcpy(to += p.map, w->tensor.data + row * p.codes, p.codes);
+    memcpy(to += p.codes, w->scales + row * p.scales, p.scales);
+    if (p.zeros)
+        memcpy(to + p.scales, w->zeros + row * p.zeros, p.zeros);
     return scratch;
 }
 

@@ -20,6 +20,7 @@ struct mpq_weight {
     const unsigned char *scales, *zeros; /* of a native container, where a row's codes
                                             (tensor.data), scales and zeros lie apart;
                                             otherwise NULL. See mpq_weight_row. */
+    const unsigned char *map;            /* there, of a varied type, else NULL */
     int is_matrix;                       /* two or more dimensions */
     int is_linear; /* "linear weight of the blocks": q k v o gate up down,
                       fused or of experts */

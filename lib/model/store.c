@@ -58,7 +58,8 @@ lay_out(struct mpq_store *s, const struct mpq_store_options *o, uint64_t *offset
         if (!o->held[i])
             continue;
         offset[i] = at;
-        if (mpq_type_bytes(p->type, p->weight->rows, p->weight->cols, &bytes) < 0 ||
+        if (mpq_type_row_bytes(p->type, p->weight->cols, &bytes) < 0 ||
+            mpq_mul_u64(bytes, p->weight->rows, &bytes) < 0 ||
             mpq_add_u64(at, bytes, &at) < 0 || at > INT64_MAX - HEAD_ALIGN)
             return mpq_fail(err, MPQ_EDATA, "tensor %s: too large to be kept",
                             p->weight->name);

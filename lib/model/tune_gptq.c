@@ -162,6 +162,25 @@ tell(const struct layer *l, const struct matrix *m)
     mpq_tune_tell(l->t, m->piece, &told);
 }
 
+/* The bits of groups, by the salience that the Hessian gives their columns. */
+static int
+set_map(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct layer *l = ctx;
+    const struct matrix *m = &l->matrices[item];
+    double *inverse;
+
+    (void)thread;
+    if (!m->piece->type.varied)
+        return 0;
+    if (!(inverse = mpq_array((size_t)m->piece->weight->cols, sizeof *inverse)))
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    mpq_gptq_inverse_diagonal(l->factors[m->factor].gptq, inverse);
+    const int rc = mpq_tune_map(l->t, m->piece, inverse, NULL, err);
+    free(inverse);
+    return rc;
+}
+
 static int
 gptq_layer(struct mpq_tune *t, size_t layer, const struct mpq_input *in, size_t n,
            struct mpq_err *err)
@@ -180,6 +199,7 @@ gptq_layer(struct mpq_tune *t, size_t layer, const struct mpq_input *in, size_t 
         scratch = need > scratch ? need : scratch;
     }
     if (mpq_tune_scratch(t, scratch, err) < 0 ||
+        mpq_par_for(t->o->threads, l.n_matrices, set_map, &l, err) < 0 ||
         mpq_par_for(t->o->threads, l.n_tiles, encode_tile, &l, err) < 0)
         goto out;
     for (size_t i = 0; i < l.n_matrices; i++)

@@ -42,6 +42,11 @@ void mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
 /* N floats of scratch memory for each thread. */
 MPQ_MUST_CHECK int mpq_tune_scratch(struct mpq_tune *t, size_t n, struct mpq_err *err);
 
+/* Of a varied type: puts the map of bits at the beginning of each row of P in the
+ * store; arguments as those of mpq_salience_map. Of others, nothing. */
+MPQ_MUST_CHECK int
+mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *inverse,
+             const struct mpq_importance *importance, struct mpq_err *err);
 /* Encodes all rows of P one by one, weighed by DIAGONAL[cols] (NULL: by what the run
  * has for it). */
 MPQ_MUST_CHECK int mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p,

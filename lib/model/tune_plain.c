@@ -1,10 +1,12 @@
 /* Rows encoded one by one, whatever they are multiplied with: a tuner of its own, and
  * what the others do with matrices that they cannot serve. */
 #include "base/par.h"
+#include "model/salience.h"
 #include "model/tune_own.h"
 #include "quant/hqq.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROWS = 32 }; /* for a thread at a time */
 
@@ -36,6 +38,24 @@ encode_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 }
 
 int
+mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *inverse,
+             const struct mpq_importance *importance, struct mpq_err *err)
+{
+    const size_t n = (size_t)mpq_type_map_bytes(p->type, p->weight->cols);
+    const size_t row_bytes = mpq_tune_row_bytes(p);
+    unsigned char *rows = mpq_tune_rows(t, p);
+
+    if (n == 0)
+        return 0;
+    if (mpq_salience_map(t->source, p->weight, p->type, inverse, importance, rows,
+                         err) < 0)
+        return -1;
+    for (uint64_t r = 1; r < p->weight->rows; r++)
+        memcpy(rows + r * row_bytes, rows, n);
+    return 0;
+}
+
+int
 mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, const double *diagonal,
                struct mpq_err *err)
 {
@@ -59,6 +79,10 @@ mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, const double *diag
         j.importance = known[p - t->file->pieces].values;
         j.rows_of_part /= known[p - t->file->pieces].n_parts;
     }
+    const struct mpq_importance weighs = { j.importance,
+                                           p->weight->rows / j.rows_of_part };
+    if (mpq_tune_map(t, p, NULL, &weighs, err) < 0)
+        goto out;
     const size_t n = (size_t)((p->weight->rows + ROWS - 1) / ROWS);
     rc = mpq_par_for(t->o->threads, n, encode_rows, &j, err);
 out:

@@ -32,6 +32,7 @@ collect_shard(struct mpq_source *s, size_t k, struct mpq_err *err)
         w->tensor.part = (unsigned)k;
         w->scales = tensors[i].scales;
         w->zeros = tensors[i].zeros;
+        w->map = tensors[i].map;
     }
     free(tensors);
     return 0;

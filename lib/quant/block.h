@@ -39,8 +39,8 @@ void mpq_intb_encode(struct mpq_type t, const float *src, const float *importanc
 /* Scale and offset of columns [from, from + n). */
 void mpq_intb_lines(struct mpq_type t, const unsigned char *row, size_t cols,
                     size_t from, size_t n, float *scale, float *offset);
-/* N codes as a stream of bits from the byte DST on. */
-void mpq_intb_codes(struct mpq_type t, unsigned char *dst, size_t n,
-                    const unsigned char *code);
+/* N codes of so many bits as a stream from the byte DST on. */
+void
+mpq_intb_codes(unsigned bits, unsigned char *dst, size_t n, const unsigned char *code);
 
 #endif

@@ -29,6 +29,7 @@ void mpq_decode_row(struct mpq_type t, const void *src, float *dst, size_t cols)
 /*
  * Encodes src[cols], finite, into DST (mpq_type_row_bytes of them, unaligned).
  * IMPORTANCE[cols] >= 0 weighs the squared error of each column; NULL is all ones.
+ * Of a varied intB the map of bits must be at DST already (mpq_vary makes it).
  * No state between calls; scratch memory of at most a block on the stack.
  */
 void mpq_encode_row(struct mpq_type t, const float *src, const float *importance,

@@ -206,6 +206,19 @@ mpq_gptq_free(struct mpq_gptq *g)
     free(g);
 }
 
+void
+mpq_gptq_inverse_diagonal(const struct mpq_gptq *g, double *d)
+{
+    for (size_t j = 0; j < g->cols; j++) {
+        double sum = 0;
+        for (size_t i = 0; i <= j; i++) {
+            const double u = (double)g->u[i * g->cols + j];
+            sum += u * u;
+        }
+        d[g->order[j]] = sum;
+    }
+}
+
 /* A tile under way, cut out of the caller's scratch memory. */
 struct tile {
     float *wt;             /* [cols][R] weights, in rounding order */
@@ -215,6 +228,7 @@ struct tile {
     unsigned char *code;  /* [R][cols] at a column's own place */
     unsigned char *group; /* an intB group encoded by itself */
     size_t n;             /* rows in use */
+    struct mpq_grid grid; /* of the block under work */
 };
 
 /* Bytes of a group of an intB by itself: codes of at most 8 bits, scale, zero. */
@@ -236,7 +250,7 @@ mpq_gptq_scratch(const struct mpq_gptq *g)
 static struct tile
 cut(const struct mpq_gptq *g, float *scratch, size_t n)
 {
-    struct tile t = { .wt = scratch, .n = n };
+    struct tile t = { .wt = scratch, .n = n, .grid = g->grid };
 
     t.err = t.wt + R * g->cols;
     t.scale = t.err + BATCH * R;
@@ -244,6 +258,19 @@ cut(const struct mpq_gptq *g, float *scratch, size_t n)
     t.row = t.offset + g->block * R;
     t.code = (unsigned char *)(t.row + 3 * g->block);
     t.group = t.code + R * g->cols;
+    return t;
+}
+
+/* The K-th group of a row by itself. */
+static struct mpq_type
+group_type(const struct mpq_gptq *g, const unsigned char *row, size_t k)
+{
+    struct mpq_type t = g->type;
+
+    if (t.varied)
+        t.bits = row[k];
+    t.varied = 0;
+    t.group = 0;
     return t;
 }
 
@@ -262,8 +289,7 @@ lay_grid(const struct mpq_gptq *g, struct tile *t, size_t i, unsigned char *dst,
         for (size_t k = 0; k < n; k++)
             x[g->order[i + k] - from] = t->wt[(i + k) * R + r];
         if (g->type.id == MPQ_INT) {
-            struct mpq_type whole = g->type;
-            whole.group = 0;
+            const struct mpq_type whole = group_type(g, to, from / g->block);
             mpq_encode_row(whole, x, g->importance + from, t->group, n, g->effort);
             mpq_grid_lines(whole, t->group, n, 0, n, scale, offset);
             mpq_intb_put_group(g->type, to, g->cols, from / g->block, scale[0],
@@ -341,13 +367,16 @@ round_batch(const struct mpq_gptq *g, struct tile *t, size_t begin, size_t end,
         const size_t own = g->order[i], at = own % g->block * R;
         if (i % g->block == 0)
             lay_grid(g, t, i, dst, row_bytes);
+        if (i % g->block == 0 && g->type.varied &&
+            !mpq_grid_of(group_type(g, dst, own / g->block), &t->grid))
+            assert(0); /* every intB has a grid */
         const float *u = g->u + i * g->cols;
         float *e = t->err + (i - begin) * R;
-        if (g->grid.level)
-            round_levels(&g->grid, t->wt + i * R, t->scale + at, t->offset + at,
+        if (t->grid.level)
+            round_levels(&t->grid, t->wt + i * R, t->scale + at, t->offset + at,
                          1.0f / u[i], code, e);
         else
-            round_affine(g->grid.first, (float)(g->grid.n_codes - 1), t->wt + i * R,
+            round_affine(t->grid.first, (float)(t->grid.n_codes - 1), t->wt + i * R,
                          t->scale + at, t->offset + at, 1.0f / u[i], code, e);
         for (size_t r = 0; r < t->n; r++)
             t->code[r * g->cols + own] = (unsigned char)code[r];

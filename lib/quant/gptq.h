@@ -38,10 +38,14 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
              struct mpq_err *err);
 void mpq_gptq_free(struct mpq_gptq *g);
 
+/* The diagonal of the damped H's inverse, d[cols]. */
+void mpq_gptq_inverse_diagonal(const struct mpq_gptq *g, double *d);
+
 /* Floats of scratch memory for a call of mpq_gptq_encode. */
 size_t mpq_gptq_scratch(const struct mpq_gptq *g);
-/* Encodes w[n][cols], n <= MPQ_GPTQ_ROWS, finite, into N rows at DST. The loss of the
- * rows is added to *loss (NULL is fine). */
+/* Encodes w[n][cols], n <= MPQ_GPTQ_ROWS, finite, into N rows at DST, where for a
+ * varied intB each has the same map already. The loss of the rows is added to *loss
+ * (NULL is fine). */
 void mpq_gptq_encode(const struct mpq_gptq *g, const float *w, size_t n,
                      unsigned char *dst, float *scratch, double *loss);
 

@@ -83,6 +83,24 @@ mpq_grid_lines(struct mpq_type t, const unsigned char *row, size_t cols, size_t 
         read_block(c, row, scale + j, offset + j);
 }
 
+/* Codes of whole groups, each with its own bits. */
+static void
+put_varied(struct mpq_type t, unsigned char *row, size_t cols, size_t from, size_t n,
+           const unsigned char *code)
+{
+    const unsigned char *map = row;
+
+    assert(from % t.group == 0 && (n % t.group == 0 || from + n == cols));
+    row += mpq_type_split(t, cols).map;
+    for (size_t at = 0; at < from + n; at += t.group) {
+        const size_t left = from + n - at, m = left < t.group ? left : t.group;
+        const unsigned bits = map[at / t.group];
+        if (at >= from)
+            mpq_intb_codes(bits, row, m, code + (at - from));
+        row += m * bits / 8;
+    }
+}
+
 void
 mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
                size_t n, const unsigned char *code)
@@ -91,7 +109,10 @@ mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
 
     if (!c) {
         assert(from % 8 == 0 && (n % 8 == 0 || from + n == cols));
-        mpq_intb_codes(t, row + from / 8 * t.bits, n, code);
+        if (t.varied)
+            put_varied(t, row, cols, from, n, code);
+        else
+            mpq_intb_codes(t.bits, row + from / 8 * t.bits, n, code);
         return;
     }
     assert(from % c->block == 0 && n % c->block == 0);

@@ -15,7 +15,8 @@ struct mpq_grid {
     float first;
 };
 
-/* 1 when the type has a grid: all block types and intB, not the float types. */
+/* 1 when the type has a grid: all block types and intB, not the float types. Of a
+ * varied intB it is that of its mean bits: a group has that of its own. */
 int mpq_grid_of(struct mpq_type t, struct mpq_grid *grid);
 /* Elements that a scale search sees at once: a block, or a group of an intB. */
 size_t mpq_grid_block(struct mpq_type t, size_t cols);
@@ -25,8 +26,8 @@ size_t mpq_grid_block(struct mpq_type t, size_t cols);
 void mpq_grid_lines(struct mpq_type t, const unsigned char *row, size_t cols,
                     size_t from, size_t n, float *scale, float *offset);
 /* Puts code[n] in the place of the codes of columns [from, from + n). FROM is a
- * multiple of the type's block; of an intB, of 8, and so is N unless it ends the row.
- */
+ * multiple of the type's block; of an intB, of 8, of a varied one, of its group; and so
+ * is N unless it ends the row. */
 void mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
                     size_t n, const unsigned char *code);
 /* Sets scale and zero (nothing for a symmetric one) of the G-th group of the row

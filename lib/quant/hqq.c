@@ -250,7 +250,7 @@ mpq_hqq_serves(struct mpq_type t)
     case MPQ_IQ4_NL:
         return 1;
     case MPQ_INT:
-        return mpq_codec_writes(t) && t.bits > 1;
+        return mpq_codec_writes(t) && t.bits > 1 && !t.varied;
     default:
         return 0;
     }

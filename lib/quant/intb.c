@@ -1,6 +1,7 @@
 /*
- * intB[gN][s]: the project's own integer types, B bits (1 to 8) a code. A row is
+ * intB[gN[v]][s]: the project's own integer types, B bits (1 to 8) a code. A row is
  *
+ *   bits         v alone: one byte for each group, the bits of its codes; B on the mean
  *   codes        ceil(cols * B / 8) bytes: a stream of bits, the lowest of a byte
  * first, code j in bits j B to j B + B - 1; unused bits of the last byte are 0 f16
  * scale[]  one for each group of N columns (the last may be shorter), or one f16 zero[]
@@ -43,22 +44,54 @@ scale_intb(float *x, size_t n, float scale, float step, float zero)
         x[j] = scale * (step * x[j] - zero);
 }
 
+/* Where the parts of a row lie. */
+struct row {
+    const unsigned char *map, *codes; /* map: NULL where all groups are alike */
+    unsigned char *scales, *zeros;
+};
+
+static struct row
+split_row(struct mpq_type t, const unsigned char *row, size_t cols)
+{
+    const struct mpq_type_parts p = mpq_type_split(t, cols);
+    /* rows that are read are not written through this */
+    unsigned char *scales = (unsigned char *)row + p.map + p.codes;
+
+    return (struct row){ .map = p.map ? row : NULL,
+                         .codes = row + p.map,
+                         .scales = scales,
+                         .zeros = scales + p.scales };
+}
+
+static void
+scale_group(struct mpq_type t, const struct row *r, size_t g, float *x, size_t n)
+{
+    const unsigned bits = r->map ? r->map[g] : t.bits;
+    const float step = t.symmetric && bits == 1 ? 2.0f : 1.0f;
+    const float middle = bits == 1 ? 1.0f : (float)(1u << (bits - 1));
+
+    scale_intb(x, n, mpq_get_f16(r->scales + 2 * g), step,
+               t.symmetric ? middle : mpq_get_f16(r->zeros + 2 * g));
+}
+
 void
 mpq_intb_decode(struct mpq_type t, const unsigned char *src, float *dst, size_t cols)
 {
     const size_t group = t.group ? t.group : cols;
     const size_t groups = (size_t)mpq_type_groups(t, cols);
-    const unsigned char *scale = src + (cols * t.bits + 7) / 8;
-    const unsigned char *zeros = scale + 2 * groups;
-    const float step = t.symmetric && t.bits == 1 ? 2.0f : 1.0f;
-    const float middle = t.bits == 1 ? 1.0f : (float)(1u << (t.bits - 1));
+    const struct row r = split_row(t, src, cols);
+    const unsigned char *codes = r.codes;
 
-    unpack_intb(src, t.bits, dst, cols);
+    if (!r.map)
+        unpack_intb(codes, t.bits, dst, cols);
     for (size_t g = 0; g < groups; g++) {
         const size_t begin = g * group, left = cols - begin;
-        const float zero = t.symmetric ? middle : mpq_get_f16(zeros + 2 * g);
-        scale_intb(dst + begin, left < group ? left : group, mpq_get_f16(scale + 2 * g),
-                   step, zero);
+        const size_t n = left < group ? left : group;
+        if (r.map) { /* a group begins at a whole byte */
+            unpack_intb(codes, r.map[g], dst + begin, n);
+            codes += n * r.map[g] / 8;
+        }
+        scale_group(t, &r, g, dst + begin, n);
     }
 }
 
@@ -67,13 +100,12 @@ mpq_intb_lines(struct mpq_type t, const unsigned char *row, size_t cols, size_t 
                size_t n, float *scale, float *offset)
 {
     const size_t group = t.group ? t.group : cols;
-    const unsigned char *scales = row + (cols * t.bits + 7) / 8;
-    const unsigned char *zeros = scales + 2 * (size_t)mpq_type_groups(t, cols);
+    const struct row r = split_row(t, row, cols);
 
     for (size_t j = 0; j < n; j++) {
         const size_t g = (from + j) / group;
-        scale[j] = mpq_get_f16(scales + 2 * g);
-        offset[j] = t.symmetric ? 0.0f : -scale[j] * mpq_get_f16(zeros + 2 * g);
+        scale[j] = mpq_get_f16(r.scales + 2 * g);
+        offset[j] = t.symmetric ? 0.0f : -scale[j] * mpq_get_f16(r.zeros + 2 * g);
     }
 }
 
@@ -81,11 +113,11 @@ void
 mpq_intb_put_group(struct mpq_type t, unsigned char *dst, size_t cols, size_t g,
                    float scale, float zero)
 {
-    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
+    const struct row r = split_row(t, dst, cols);
 
-    mpq_put_f16(scales + 2 * g, scale);
+    mpq_put_f16(r.scales + 2 * g, scale);
     if (!t.symmetric)
-        mpq_put_f16(scales + 2 * ((size_t)mpq_type_groups(t, cols) + g), zero);
+        mpq_put_f16(r.zeros + 2 * g, zero);
 }
 
 /* How hard to look: SIDE candidates (or SIDE by SIDE), moved ROUNDS times. */
@@ -271,12 +303,11 @@ put_codes(struct bits *b, const unsigned char *code, size_t n, unsigned bits)
 }
 
 void
-mpq_intb_codes(struct mpq_type t, unsigned char *dst, size_t n,
-               const unsigned char *code)
+mpq_intb_codes(unsigned bits, unsigned char *dst, size_t n, const unsigned char *code)
 {
     struct bits out = { dst, 0, 0 };
 
-    put_codes(&out, code, n, t.bits);
+    put_codes(&out, code, n, bits);
     if (out.n_pending)
         *out.dst = (unsigned char)out.pending;
 }
@@ -348,18 +379,19 @@ mpq_intb_encode(struct mpq_type t, const float *src, const float *importance,
 {
     const size_t group = t.group ? t.group : cols;
     const size_t groups = (size_t)mpq_type_groups(t, cols);
-    unsigned char *scales = dst + (cols * t.bits + 7) / 8;
-    unsigned char *zeros = scales + 2 * groups;
-    struct bits out = { dst, 0, 0 };
+    const struct row r = split_row(t, dst, cols);
+    struct bits out = { dst + (r.codes - dst), 0, 0 };
+    struct mpq_type own = t;
 
     for (size_t g = 0; g < groups; g++) {
         const size_t begin = g * group, left = cols - begin;
         float scale, zero;
-        encode_group(t, src + begin, importance ? importance + begin : NULL,
+        own.bits = r.map ? r.map[g] : t.bits;
+        encode_group(own, src + begin, importance ? importance + begin : NULL,
                      left < group ? left : group, effort, &out, &scale, &zero);
-        mpq_put_f16(scales + 2 * g, scale);
+        mpq_put_f16(r.scales + 2 * g, scale);
         if (!t.symmetric)
-            mpq_put_f16(zeros + 2 * g, zero);
+            mpq_put_f16(r.zeros + 2 * g, zero);
     }
     if (out.n_pending)
         *out.dst = (unsigned char)out.pending;

@@ -347,7 +347,7 @@ bad_table ":$((n + 1)): a second row for unit blk.0, q4_k"
 pair "blk.0\tq4_k\t4\t$params\t1\t0\nblk.1\tq2_k\t4\t$params\t1\t0\n" >bad.tsv
 bad_table ": no row for unit blk.0, q2_k"
 pair "blk.0\tq4_k\t4\t$params\t1\t9\nblk.0\tq2_k\t4\t$params\t3\t0\n" >d.tsv
-run 0 mpq-alloc -b 3 d.tsv; says "no score, so the mean: blk.1"; prints "blk.0	q4_k"
+run 0 mpq-alloc -b 3 d.tsv; says "no damage, so the mean: blk.1"; prints "blk.0	q4_k"
 run 0 mpq-alloc -q --risk 1 -b 3 d.tsv; prints "blk.0	q2_k"
 run 2 mpq-alloc --risk 1 -b 3 tiny.tsv; says "a risk needs damages with a column se"
 

@@ -55,6 +55,8 @@ static const struct {
     { "int1g1000s", 10, 2 + 2 },
     { "int8s", 7, 7 + 2 },
     { "int2g64", 576, 144 + 9 * 4 },
+    { "int3g128v", 576, 5 + 216 + 5 * 4 },
+    { "int3g128vs", 256, 2 + 96 + 2 * 2 },
 };
 
 START_TEST(native_rows_hold_codes_scales_and_zeros)
@@ -67,17 +69,32 @@ START_TEST(native_rows_hold_codes_scales_and_zeros)
     ck_assert_str_eq(mpq_type_name(t, name), native[_i].name);
     ck_assert_int_eq(mpq_type_row_bytes(t, native[_i].cols, &bytes), 0);
     ck_assert_uint_eq(bytes, native[_i].bytes);
+    bytes -= mpq_type_map_bytes(t, native[_i].cols); /* the matrix has one map */
     ck_assert_double_eq(mpq_type_bpw(t, native[_i].cols),
-                        8.0 * (double)native[_i].bytes / (double)native[_i].cols);
+                        8.0 * (double)bytes / (double)native[_i].cols);
 }
 END_TEST
 
 START_TEST(names_that_are_no_type_are_refused)
 {
-    static const char *const bad[] = {
-        "",   "int",   "int0",   "int9",        "int4g", "int4g0",          "int4x",
-        "q4", "q4_k ", "int4gs", "int04294967", "intel", "int4g99999999999"
-    };
+    static const char *const bad[] = { "",
+                                       "int",
+                                       "int0",
+                                       "int9",
+                                       "int4g",
+                                       "int4g0",
+                                       "int4x",
+                                       "q4",
+                                       "q4_k ",
+                                       "int4gs",
+                                       "int04294967",
+                                       "intel",
+                                       "int4g99999999999",
+                                       "int3v",
+                                       "int3g12v",
+                                       "int1g128v",
+                                       "int8g128v",
+                                       "int3g128sv" };
     struct mpq_type t;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(mpq_type_parse(bad[i], &t) < 0, "%s", bad[i]);
