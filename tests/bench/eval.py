@@ -3,8 +3,9 @@
 the memory that a model of a 7B's shape takes.
 
     eval.py PEER MODEL.gguf... [--text FILE] [--task FILE] [--parts LIST] [--bin DIR]
-            [--chunks N] [--speed-chunks N] [--memory-chunks N] [--limit N] [--types LIST]
-            [--repeat N] [-j N]
+            [--chunks N] [--speed-chunks N] [--memory-chunks N] [--memory-layers N]
+            [--limit N] [--types LIST] [--shape-types LIST] [--shape-layers N]
+            [--clock wall|cpu] [--repeat N] [-j N]
 
 PEER has llama.cpp's programs in bin/ ("-": memory alone). Parts:
 
@@ -20,8 +21,11 @@ speed   Tokens a second, mpq-eval / llama-perplexity, both with -j threads, one 
         other, the best of --repeat runs each, for each of --types; loading is left out by
         the difference of two runs of unlike length. And the share that mpq-eval has of the
         rate of a large single-precision matrix product (numpy's) on as many threads.
+        --clock cpu takes processor time, for -j 1 on a machine that has other work, too.
+shape   The same for --shape-types of --shape-layers layers of Llama 2 7B's shapes, all weights zero.
 memory  Most memory of its own (VmHWM's anonymous part) on a q4_0 file of Llama 2 7B's
-        shapes, all weights zero, for --memory-chunks (8) chunks of 512 tokens; MODEL gives the tokenizer.
+        shapes (--memory-layers of them), all weights zero, for --memory-chunks (8) chunks of 512 tokens; MODEL
+        gives the tokenizer. And multiplications and additions of the matrices a processor second, beside MODEL's.
 
 One line a case. Needs Python's gguf and numpy.
 """
@@ -30,6 +34,7 @@ import argparse
 import ctypes
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -191,49 +196,77 @@ class Bench:
         print(f"mc\t{os.path.basename(self.a.task)}\t{same} of {n_items} picks the same"
               f" ({100 * same / n_items:.1f}%)\tloss differs by {worst:.1e} at most", flush=True)
 
+    @staticmethod
+    def spent():
+        """Processor seconds of the commands so far."""
+        r = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return r.ru_utime + r.ru_stime
+
     def seconds(self, command):
+        clock = self.spent if self.a.clock == "cpu" else time.perf_counter
         best = float("inf")
         for _ in range(self.a.repeat):
-            start = time.perf_counter()
+            start = clock()
             run(command)
-            best = min(best, time.perf_counter() - start)
+            best = min(best, clock() - start)
         return best
 
-    def speed(self, model):
-        n, j = self.a.speed_chunks, str(self.a.threads)
+    @staticmethod
+    def sizes(path):
+        """Weights of the blocks, and of the output matrix."""
+        blocks = vocab = 0
+        for t in gguf.GGUFReader(path).tensors:
+            if len(t.shape) > 1:
+                n = int(np.prod(t.shape))
+                blocks += n if t.name.startswith("blk.") else 0
+                vocab = n if t.name in ("token_embd.weight", "output.weight") else vocab
+        return blocks, vocab
+
+    def peak(self):
         size = 4096
         x = np.ones((size, size), np.float32)
         x @ x
-        peak = max(self.flops(x) for _ in range(3))
-        reader = gguf.GGUFReader(model)
-        weights = sum(int(np.prod(t.shape)) for t in reader.tensors
-                      if len(t.shape) > 1 and t.name != "token_embd.weight")
-        embedding = next(int(np.prod(t.shape)) for t in reader.tensors if t.name == "token_embd.weight")
-        tied = not any(t.name == "output.weight" for t in reader.tensors)
-        # a scored token passes the output matrix, the others do not
-        work = 2 * (weights + (255 / 511 * embedding if tied else 0))
+        return max(self.flops(x, self.a.clock) for _ in range(3))
+
+    def beside(self, kind, path, n, few, peak):
+        """The rates of both programs, from N chunks more than FEW."""
+        j, rates = str(self.a.threads), []
+        for command in ([self.eval, "-j", j, "-x", self.a.text, "--only", "ppl", path],
+                        [self.peer("perplexity"), "-t", j, "-m", path, "-f", self.a.text]):
+            a, b = (self.seconds([*command, "--chunks", str(c)]) for c in (few, n + few))
+            rates.append(n * 512 / max(b - a, 1e-9))
+        blocks, vocab = self.sizes(path)
+        work = 2 * (blocks + 255 / 511 * vocab)  # a scored token passes the output matrix, the others do not
+        print(f"speed\t{kind}\tmpq / llama {rates[0] / rates[1]:.2f}"
+              f"\tshare of the product's rate {rates[0] * work / peak:.2f}"
+              f"\t({rates[0]:.0f} and {rates[1]:.0f} tokens/s)", flush=True)
+
+    def speed(self, model):
+        peak = self.peak()
         for kind in self.a.types.split(","):
-            path = self.copy(model, kind)
-            rates = []
-            for command in ([self.eval, "-j", j, "-x", self.a.text, "--only", "ppl", path],
-                            [self.peer("perplexity"), "-t", j, "-m", path, "-f", self.a.text]):
-                few = self.seconds([*command, "--chunks", "2"])
-                many = self.seconds([*command, "--chunks", str(n + 2)])
-                rates.append(n * 512 / max(many - few, 1e-9))
-            print(f"speed\t{kind}\tmpq / llama {rates[0] / rates[1]:.2f}"
-                  f"\tshare of the product's rate {rates[0] * work / peak:.2f}"
-                  f"\t({rates[0]:.0f} and {rates[1]:.0f} tokens/s)", flush=True)
+            self.beside(kind, self.copy(model, kind), self.a.speed_chunks, 2, peak)
+
+    def shape(self, model):
+        peak = self.peak()
+        for kind in self.a.shape_types.split(","):
+            zero, path = (os.path.join(self.work, x) for x in ("zero.gguf", "shape.gguf"))
+            self.big(model, zero, self.a.shape_layers)
+            run([self.peer("quantize"), "--allow-requantize", "--pure", zero, path, kind])
+            os.unlink(zero)
+            self.beside(f"{kind}, {self.a.shape_layers} layers of a 7B's", path, 2, 2, peak)
+            os.unlink(path)
 
     @staticmethod
-    def flops(x):
-        start = time.perf_counter()
+    def flops(x, clock):
+        now = time.process_time if clock == "cpu" else time.perf_counter
+        start = now()
         x @ x
-        return 2 * len(x) ** 3 / (time.perf_counter() - start)
+        return 2 * len(x) ** 3 / (now() - start)
 
-    def big(self, model, path):
+    def big(self, model, path, layers):
         """A file of holes with Llama 2 7B's shapes and MODEL's tokenizer."""
         reader = gguf.GGUFReader(model)
-        d, ff, layers = 4096, 11008, 32
+        d, ff = 4096, 11008
         w = gguf.GGUFWriter(path, "llama")
         for name, value in (("context_length", 4096), ("embedding_length", d), ("block_count", layers),
                             ("feed_forward_length", ff), ("attention.head_count", 32),
@@ -270,24 +303,35 @@ class Bench:
         w.write_ti_data_to_file()
         w.close()
         os.truncate(path, os.path.getsize(path) + total + 4096)
-        return layers, d, ff
+        return d, ff
+
+    def rate(self, path, command):
+        """Operations of COMMAND's matrices a processor second."""
+        blocks, vocab = self.sizes(path)
+        start = self.spent()
+        run(*command)
+        return 2 * self.a.memory_chunks * (511 * blocks + 255 * vocab) / (self.spent() - start)
 
     def memory(self, model):
         path = os.path.join(self.work, "big.gguf")
-        _, d, ff = self.big(model, path)
+        layers = self.a.memory_layers
+        d, ff = self.big(model, path, layers)
         peak = os.path.join(self.work, "peak")
         here = os.path.dirname(os.path.abspath(__file__))
         run([os.environ.get("CC", "cc"), "-O2", "-o", peak, os.path.join(here, "peak.c")])
         figures = os.path.join(self.work, "figures")
-        run([peak, self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks", str(self.a.memory_chunks), path],
-            env={"PEAK": figures})
+        command = [self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks", str(self.a.memory_chunks)]
+        big = self.rate(path, ([peak, *command, path], {"PEAK": figures}))
+        small = self.rate(model, ([*command, model],))
         with open(figures, encoding="ascii") as f:
             words = f.read().split()
         own = float(words[words.index("anonymous") + 1])
         layer = 4 * (4 * d * d + 3 * d * ff) / 1e6
-        print(f"memory\t7B shape, {self.a.memory_chunks} x 512 tokens\t{own:.0f} MB of its own"
+        print(f"memory\t7B shape, {layers} layers, {self.a.memory_chunks} x 512 tokens\t{own:.0f} MB of its own"
               f"\t(a decoded layer {layer:.0f}, hidden states {self.a.memory_chunks * 511 * d * 4 / 1e6:.0f})"
               f"\t{float(words[words.index('wall') + 1]):.0f} s", flush=True)
+        print(f"memory\toperations a processor second\t{big / 1e9:.1f} G, {small / 1e9:.1f} G for"
+              f" {os.path.basename(model)}\tratio {big / small:.2f}", flush=True)
         os.unlink(path)
 
 
@@ -299,13 +343,17 @@ def main():
     p.add_argument("models", nargs="+")
     p.add_argument("--text", default=os.path.join(top, "examples/tiny-model/text.valid.txt"))
     p.add_argument("--task")
-    p.add_argument("--parts", default="ppl,kld,mc,speed,memory")
+    p.add_argument("--parts", default="ppl,kld,mc,speed,shape,memory")
     p.add_argument("--bin", default=os.path.join(top, "bin"))
     p.add_argument("--chunks", type=int, default=20)
     p.add_argument("--speed-chunks", type=int, default=16)
     p.add_argument("--memory-chunks", type=int, default=8)
+    p.add_argument("--memory-layers", type=int, default=32)
     p.add_argument("--limit", type=int, default=100)
     p.add_argument("--types", default="f32,f16,q4_0,q4_1,q8_0")
+    p.add_argument("--shape-types", default="q4_k")
+    p.add_argument("--shape-layers", type=int, default=2)
+    p.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     p.add_argument("--repeat", type=int, default=2)
     p.add_argument("-j", dest="threads", type=int, default=os.cpu_count())
     args = p.parse_args()

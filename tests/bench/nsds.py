@@ -3,10 +3,12 @@
 (full singular value decompositions) and one with the same factored forms.
 
     OPENBLAS_NUM_THREADS=2 nsds.py MODEL.gguf [--bin DIR] [-j N] [--layers N]
-                           [--skip-plain] [--ref FILE.npz]
+                           [--skip-plain] [--ref FILE.npz] [--want FOLDER]
 
 Prints seconds of each and the greatest deviations, for both variants. --ref keeps the
-plain result (a minute or more) in a file. Needs numpy and gguf.
+plain result (a minute or more) in a file; --want writes it (with --skip-plain the other,
+which is the same within 1e-12) as tests/cli/score.sh reads it: tests/data/nsds-smollm2.
+Needs numpy and gguf.
 """
 
 import argparse
@@ -181,6 +183,18 @@ def compare(stats, scores, want):
         print("%s: " % variant + " ".join("%s %.1e" % x for x in sorted(w2.items())))
 
 
+def write_want(folder, layers):
+    rows = [("blk.%d.%s" % (i, UNITS[c]), stat, layer[c][j]) for i, layer in enumerate(layers)
+            for c in ref.COMPONENTS for j, stat in enumerate(("nv", "se", "se_official"))]
+    ref.write_rows(os.path.join(folder, "stats.want"), rows)
+    for variant in "paper", "official":
+        rows = []
+        for i, e in enumerate(ref.nsds(layers, variant)):
+            rows += [("blk.%d" % i, key, e[key]) for key in ("nv", "se", "nsds")]
+            rows += [("blk.%d" % i, "p_%s_%s" % key, y) for key, y in e["p"].items()]
+        ref.write_rows(os.path.join(folder, "nsds-%s.want" % variant), rows)
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("model")
@@ -190,6 +204,7 @@ def main():
     ap.add_argument("--skip-plain", action="store_true")
     ap.add_argument("--skip-factored", action="store_true")
     ap.add_argument("--ref")
+    ap.add_argument("--want")
     ap.add_argument("--tmp", default=os.environ.get("TMPDIR", "/tmp"))
     a = ap.parse_args()
     m = Model(a.model)
@@ -211,6 +226,8 @@ def main():
         want = plain or fact
     else:
         want = plain
+    if a.want and want:
+        write_want(a.want, want)
     stats = os.path.join(a.tmp, "mpq-bench-nsds.stats")
     exe = os.path.join(a.bin, "mpq-stats")
     span = ["-l", "0-%d" % (n - 1)] if n < m.n_layer else []
