@@ -18,6 +18,11 @@ parse_types(struct each_job *e, struct mpq_err *err)
 {
     char word[MPQ_TYPE_NAME_MAX];
 
+    e->back = strcmp(ev.each, "back") == 0;
+    e->n_types = 1;
+    if (e->back)
+        return 0;
+    e->n_types = 0;
     for (const char *list = ev.each;; list++) {
         const size_t n = strcspn(list, ",");
         struct mpq_type *t = &e->types[e->n_types];
@@ -39,6 +44,35 @@ parse_types(struct each_job *e, struct mpq_err *err)
     }
 }
 
+int
+each_type(const struct each_job *e, const struct mpq_probe_unit *u, size_t t,
+          struct mpq_type *type)
+{
+    *type = e->back ? u->weights[0]->tensor.type : e->types[t];
+    return e->back ? !mpq_type_is_float(*type) : mpq_probe_unit_takes(u, *type);
+}
+
+/* Units that are given back their weights: no quantizer, but a reference. */
+static int
+check_back(struct mpq_err *err)
+{
+    static const char *const quantizer[] = {
+        "pack", "effort", "calib", "samples", "damp", "hessian", "imatrix", "calib-ctx"
+    };
+
+    if (!ev.ref)
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "--each back takes --ref MODEL: where units get weights from");
+    for (size_t i = 0; i < sizeof quantizer / sizeof *quantizer; i++)
+        if (cli_given(quantizer[i]))
+            return mpq_fail(err, MPQ_EUSAGE, "--each back quantizes nothing: no --%s",
+                            quantizer[i]);
+    if (cli_given("by") && ev.by != MPQ_BY_TENSOR)
+        return mpq_fail(err, MPQ_EUSAGE, "--each back goes by tensor");
+    ev.by = MPQ_BY_TENSOR;
+    return 0;
+}
+
 /* Options of --each alone; those that it does not go with. */
 int
 each_check_options(struct mpq_err *err)
@@ -54,7 +88,11 @@ each_check_options(struct mpq_err *err)
             return mpq_fail(err, MPQ_EUSAGE, "--%s is for --each", own[i]);
     if (!ev.each)
         return cli.has_layers ? mpq_fail(err, MPQ_EUSAGE, "-l is for --each") : 0;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+    const int back = strcmp(ev.each, "back") == 0;
+    if (back && check_back(err) < 0)
+        return -1;
+    for (size_t i = back ? 1 : 0; i < sizeof others / sizeof *others;
+         i++) /* [0]: --ref */
         if (cli_given(others[i]))
             return mpq_fail(err, MPQ_EUSAGE, "--%s does not go with --each", others[i]);
     if (ev.pack == EV_GPTQ ? !ev.calib == !ev.hessian : ev.hessian != NULL)
@@ -99,7 +137,7 @@ note_skipped(const struct each_job *e, struct mpq_err *err)
     char name[MPQ_TYPE_NAME_MAX];
     size_t left = 0;
 
-    for (size_t t = 0; t < e->n_types; t++) {
+    for (size_t t = 0; t < e->n_types && !e->back; t++) {
         const struct mpq_probe_unit *first = NULL;
         size_t n = 0;
         for (size_t i = 0; i < e->units.n; i++) {
@@ -116,7 +154,7 @@ note_skipped(const struct each_job *e, struct mpq_err *err)
                      mpq_type_name(e->types[t], name), n, e->units.n,
                      mpq_type_block(e->types[t]), first->name);
     }
-    if (left == 0)
+    if (left == 0 && !e->back)
         return mpq_fail(err, MPQ_ENOFIT, "%s: no unit can have any of the types %s",
                         mpq_source_name(e->j->model.source), ev.each);
     return 0;
@@ -144,6 +182,38 @@ note_requantized(const struct each_job *e)
                  first->name, mpq_type_name(first->tensor.type, name));
 }
 
+/* The reference's matrix for W. */
+static const struct mpq_weight *
+find_ref(const struct each_job *e, const struct mpq_weight *w)
+{
+    return mpq_source_find(e->j->ref.source, w->name);
+}
+
+/* Is the reference of the same shape, and is there anything to give back? */
+static int
+check_ref(const struct each_job *e, struct mpq_err *err)
+{
+    const struct mpq_source *s = e->j->model.source, *ref = e->j->ref.source;
+    struct mpq_type type;
+    size_t n = 0;
+
+    if (mpq_source_hparams(s)->n_layer != mpq_source_hparams(ref)->n_layer)
+        return mpq_fail(err, MPQ_EDATA, "%s: has %" PRIu64 " layers, %s %" PRIu64,
+                        mpq_source_name(ref), mpq_source_hparams(ref)->n_layer,
+                        mpq_source_name(s), mpq_source_hparams(s)->n_layer);
+    for (size_t i = 0; i < e->units.n; i++) {
+        const struct mpq_weight *w = e->units.units[i].weights[0], *r = find_ref(e, w);
+        if (!r || r->rows != w->rows || r->cols != w->cols)
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s: has no tensor %s of %" PRIu64 " x %" PRIu64,
+                            mpq_source_name(ref), w->name, w->rows, w->cols);
+        n += (size_t)each_type(e, &e->units.units[i], 0, &type);
+    }
+    return n ? 0
+             : mpq_fail(err, MPQ_ENOFIT, "%s: no matrix of it is quantized",
+                        mpq_source_name(s));
+}
+
 static int
 make_units(struct each_job *e, struct mpq_err *err)
 {
@@ -156,8 +226,10 @@ make_units(struct each_job *e, struct mpq_err *err)
                             err) < 0 ||
         note_skipped(e, err) < 0)
         return -1;
-    note_requantized(e);
     e->options.first = rest && first == 0 ? 0 : (size_t)first;
+    if (e->back)
+        return check_ref(e, err);
+    note_requantized(e);
     return 0;
 }
 
@@ -174,6 +246,7 @@ make_probe(struct each_job *e, struct mpq_err *err)
         e->texts[i] = (struct mpq_probe_text){ j->texts[i].name, &j->texts[i].plan,
                                                j->texts[i].tokens.ids };
     e->options.source = j->model.source;
+    e->options.ref = e->back ? j->ref.source : NULL;
     e->options.texts = e->texts;
     e->options.n_texts = ev.texts.n;
     e->options.bos = mpq_text_bos(j->model.tok);
@@ -227,7 +300,11 @@ probe(struct each_job *e, const struct mpq_probe_unit *u, struct mpq_type t,
 
     if (!with)
         return ev_no_memory(err);
-    if (mpq_tune_each_run(e->tune, u->layer, u->weights, u->n, t, with, &n, err) == 0 &&
+    n = 1;
+    if (e->back)
+        with[0] = *find_ref(e, u->weights[0]);
+    if ((e->back || mpq_tune_each_run(e->tune, u->layer, u->weights, u->n, t, with, &n,
+                                      err) == 0) &&
         mpq_probe_run(e->probe, u->from, with, n, err) == 0)
         rc = put_rows(e, u, t, skip, err);
     free(with);
@@ -253,7 +330,8 @@ whole_cost(const struct each_job *e)
     for (size_t i = 0; i < e->units.n; i++)
         for (size_t t = 0; t < e->n_types; t++) {
             const struct mpq_probe_unit *u = &e->units.units[i];
-            if (!mpq_probe_unit_takes(u, e->types[t]))
+            struct mpq_type type;
+            if (!each_type(e, u, t, &type))
                 continue;
             if (!is_known(e, n, n_rows)) {
                 cost += mpq_probe_cost(&e->options, net, u->from);
@@ -275,10 +353,11 @@ probe_all(struct each_job *e, struct mpq_err *err)
     for (size_t i = 0; i < e->units.n; i++)
         for (size_t t = 0; t < e->n_types; t++) {
             const struct mpq_probe_unit *u = &e->units.units[i];
-            if (!mpq_probe_unit_takes(u, e->types[t]))
+            struct mpq_type type;
+            if (!each_type(e, u, t, &type))
                 continue;
             if (!is_known(e, n, n_rows) &&
-                probe(e, u, e->types[t], e->n_known > n ? e->n_known - n : 0, err) < 0)
+                probe(e, u, type, e->n_known > n ? e->n_known - n : 0, err) < 0)
                 return -1;
             n += n_rows;
         }
@@ -322,7 +401,7 @@ each_write(struct ev_job *j, struct mpq_err *err)
     j->bar = cli_bar_new("probe", whole_cost(&e), "token layers");
     e.options.progress = count;
     e.options.ctx = j->bar;
-    if (each_open_quantizer(&e, err) == 0)
+    if (e.back || each_open_quantizer(&e, err) == 0)
         rc = probe_all(&e, err);
 out:
     mpq_buf_free(&head);

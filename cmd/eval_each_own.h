@@ -17,6 +17,7 @@ struct each_job {
     struct ev_job *j;
     struct mpq_type types[EACH_TYPES];
     size_t n_types;
+    int back; /* units get the reference's weights; their type is what they have */
     struct mpq_probe_units units;
     struct mpq_probe_text *texts;
     struct mpq_probe_options options;
@@ -34,6 +35,10 @@ struct each_job {
     size_t n_unreached;
     char first_unreached[MPQ_SHORT_MAX];
 };
+
+/* The type of U's T-th probe; 0 when there is none. */
+int each_type(const struct each_job *e, const struct mpq_probe_unit *u, size_t t,
+              struct mpq_type *type);
 
 /* eval_quant.c: the quantizer that the command line asks for, up to e->tune. */
 MPQ_MUST_CHECK int each_open_quantizer(struct each_job *e, struct mpq_err *err);

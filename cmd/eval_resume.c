@@ -94,12 +94,13 @@ check_rows(struct each_job *e, struct past *p, struct mpq_err *err)
 
     for (size_t u = 0; u < e->units.n; u++)
         for (size_t t = 0; t < e->n_types; t++) {
-            if (!mpq_probe_unit_takes(&e->units.units[u], e->types[t]))
+            struct mpq_type type;
+            if (!each_type(e, &e->units.units[u], t, &type))
                 continue;
             for (size_t r = 0; r < n_rows; r++) {
                 const char *line = next_line(p, &n);
                 want.len = 0;
-                each_row_name(&want, &e->units.units[u], e->types[t], &rows[r]);
+                each_row_name(&want, &e->units.units[u], type, &rows[r]);
                 if (want.failed) {
                     ev_no_memory(err);
                     goto out;

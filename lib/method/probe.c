@@ -15,9 +15,11 @@ struct goal {
     struct mpq_states y;    /* the same on its way through the changed model */
     struct mpq_states last; /* [n_rows] behind the last layer, of the unchanged model */
     struct mpq_states z;    /* of the changed one */
+    struct mpq_states ref;  /* [n_rows] as last, of the reference; empty without one */
     size_t *rows;           /* [n_rows] 0, 1, 2 ... */
     double *logp[2];        /* [n_targets] */
     double *kld;            /* [n_rows]; NULL: not wanted */
+    double *kld_base;       /* [n_rows] of the unchanged model, from the reference */
     float *kept;            /* [n_kept][n_vocab] logits of the first rows */
     size_t n_kept;
     const struct mpq_exam *exam; /* NULL: a text */
@@ -28,7 +30,8 @@ struct goal {
 
 struct mpq_probe {
     const struct mpq_probe_options *o;
-    struct mpq_forward *f, *base; /* base: where the logits find no room; else NULL */
+    struct mpq_forward *f, *base; /* base: the reference, or where the logits find no
+                                     room; else NULL */
     const struct mpq_net *net;
     struct goal *goals;
     size_t n_goals, layer; /* that the walk is at */
@@ -51,10 +54,12 @@ free_goal(struct goal *g)
     mpq_states_free(&g->y);
     mpq_states_free(&g->last);
     mpq_states_free(&g->z);
+    mpq_states_free(&g->ref);
     free(g->rows);
     free(g->logp[0]);
     free(g->logp[1]);
     free(g->kld);
+    free(g->kld_base);
     free(g->kept);
     mpq_marks_free(&g->marks);
     free(g->sums);
@@ -127,12 +132,13 @@ report_text(struct mpq_probe *p, const struct goal *g, struct mpq_err *err)
     const size_t n = g->n_targets;
     double *nll = mpq_array(n, 2 * sizeof *nll), *base = nll + n;
     struct mpq_probe_row *row = p->rows + g->first_row;
+    const int back = p->o->ref != NULL;
 
     if (!nll)
         return no_memory(err);
     for (size_t i = 0; i < n; i++) {
-        nll[i] = -g->logp[0][i];
-        base[i] = -g->logp[1][i];
+        nll[i] = -g->logp[back][i];
+        base[i] = -g->logp[!back][i];
     }
     if (p->o->metrics & MPQ_METRIC_PPL)
         put(row++, mpq_figure_ppl(base, n).value, mpq_figure_ppl(nll, n).value,
@@ -142,7 +148,11 @@ report_text(struct mpq_probe *p, const struct goal *g, struct mpq_err *err)
             mpq_figure_diff(nll, base, n));
     if (p->o->metrics & MPQ_METRIC_KLD) {
         const struct mpq_figure kld = mpq_figure_mean(g->kld, n);
-        put(row, 0, kld.value, kld);
+        if (back)
+            put(row, kld.value, mpq_figure_mean(g->kld_base, n).value,
+                mpq_figure_diff(g->kld_base, g->kld, n));
+        else
+            put(row, 0, kld.value, kld);
     }
     free(nll);
     return 0;
@@ -153,15 +163,16 @@ report_task(struct mpq_probe *p, const struct goal *g)
 {
     struct mpq_probe_row *row = p->rows + g->first_row;
     const size_t n = g->marks.n;
+    const int back = p->o->ref != NULL;
     const char *metric;
 
     for (size_t i = 0; i < TASK_METRICS; i++) {
         double *const *x = task_marks(p, g, i, &metric);
         if (!x)
             continue;
-        const int less_is_worse = x != g->marks.loss;
-        put(row++, mpq_figure_mean(x[1], n).value, mpq_figure_mean(x[0], n).value,
-            mpq_figure_diff(x[less_is_worse], x[!less_is_worse], n));
+        const int swap = (x != g->marks.loss) != back;
+        put(row++, mpq_figure_mean(x[!back], n).value,
+            mpq_figure_mean(x[back], n).value, mpq_figure_diff(x[swap], x[!swap], n));
     }
 }
 
@@ -248,15 +259,16 @@ score(struct mpq_probe *p, struct goal *g, const struct mpq_states *x, int side,
     const int compare = side == 0 && g->kld;
     const struct mpq_eval_scores out = {
         .logp = g->logp[side] + row,
-        .logp_ref = compare && !p->is_ready ? g->logp[1] + row : NULL,
+        .logp_ref = compare && !p->is_ready && !p->o->ref ? g->logp[1] + row : NULL,
         .kld = compare ? g->kld + row : NULL,
-        .keep = side == 1 && kept ? g->kept : NULL,
+        .keep = side == 1 && kept && !p->o->ref ? g->kept : NULL,
         .kept = compare && kept ? g->kept : NULL,
     };
 
     if (n == 0)
         return 0;
-    if (mpq_eval_rows(&e, x, compare && !kept ? &g->last : NULL, &rows, &out, err) < 0)
+    const struct mpq_states *from = p->o->ref ? &g->ref : &g->last;
+    if (mpq_eval_rows(&e, x, compare && !kept ? from : NULL, &rows, &out, err) < 0)
         return -1;
     tell(p, head_cost(p->net, n));
     return 0;
@@ -293,10 +305,44 @@ write_answers(struct mpq_probe *p, struct goal *g, int side, struct mpq_err *err
     return 0;
 }
 
+/* What the comparison with the reference takes: its states behind the last layer, and
+ * logits as far as there is room. */
+static int
+run_reference(struct mpq_probe *p, struct mpq_err *err)
+{
+    struct mpq_forward *const model = p->f;
+    const struct mpq_eval e = { .model = p->base };
+    int rc = -1;
+
+    p->f = p->base;
+    if (embed(p, 0, err) < 0)
+        goto out;
+    for (size_t l = 0; l < p->net->n_layer; l++)
+        if (pass(p, l, 0, err) < 0)
+            goto out;
+    for (size_t i = 0; i < p->n_goals; i++) {
+        struct goal *g = &p->goals[i];
+        const struct mpq_eval_rows rows = { g->n_kept, g->rows, g->w.first,
+                                            g->w.targets };
+        const struct mpq_eval_scores out = { .keep = g->kept };
+        if (!g->kld)
+            continue;
+        pick_rows(g, &g->x, &g->ref);
+        if (g->n_kept && mpq_eval_rows(&e, &g->ref, NULL, &rows, &out, err) < 0)
+            goto out;
+    }
+    rc = 0;
+out:
+    p->f = model;
+    return rc;
+}
+
 /* The unchanged model; then back to the first layer. */
 static int
 run_base(struct mpq_probe *p, struct mpq_err *err)
 {
+    if (p->o->ref && run_reference(p, err) < 0)
+        return -1;
     if (embed(p, 0, err) < 0)
         return -1;
     for (size_t l = 0; l < p->net->n_layer; l++)
@@ -310,6 +356,8 @@ run_base(struct mpq_probe *p, struct mpq_err *err)
         /* compared with itself: summed up as it will be beside another */
         if (g->kld && score_goal(p, g, &g->last, 0, err) < 0)
             return -1;
+        if (g->kld_base)
+            memcpy(g->kld_base, g->kld, g->w.n_rows * sizeof *g->kld);
     }
     p->is_ready = 1;
     return embed(p, 0, err);
@@ -324,7 +372,9 @@ copy_base(struct mpq_probe *p)
     for (size_t i = 0; i < p->n_goals; i++) {
         struct goal *g = &p->goals[i];
         memcpy(g->logp[0], g->logp[1], g->n_targets * sizeof *g->logp[0]);
-        if (g->kld)
+        if (g->kld_base)
+            memcpy(g->kld, g->kld_base, g->w.n_rows * sizeof *g->kld);
+        else if (g->kld)
             memset(g->kld, 0, g->w.n_rows * sizeof *g->kld);
         for (size_t k = 0; g->exam && k < TASK_METRICS; k++) {
             double *const *x = task_marks(p, g, k, &metric);
@@ -422,6 +472,10 @@ make_room(struct mpq_probe *p, struct goal *g, size_t *left, struct mpq_err *err
     g->kept = mpq_array(g->n_kept, logits);
     if (!g->kld || !g->kept)
         return no_memory(err);
+    if (p->o->ref) {
+        g->kld_base = mpq_array(n, sizeof *g->kld_base);
+        return g->kld_base ? mpq_states_new(&g->ref, n, d, bytes, err) : no_memory(err);
+    }
     if (g->n_kept < n && !p->base)
         return mpq_forward_new(&p->base, p->o->source, p->o->threads, err);
     return 0;
@@ -498,6 +552,8 @@ mpq_probe_new(struct mpq_probe **out, const struct mpq_probe_options *o,
     if (mpq_forward_new(&p->f, o->source, o->threads, err) < 0)
         goto out;
     p->net = mpq_forward_net(p->f);
+    if (o->ref && mpq_forward_new(&p->base, o->ref, o->threads, err) < 0)
+        goto out;
     if (add_goals(p, err) < 0)
         goto out;
     *out = p;

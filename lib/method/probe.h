@@ -4,6 +4,10 @@
  * by item. What lies below the first of them is not computed again: the hidden states
  * that enter its layer are kept, so units must come in the order of the layers. Of the
  * unchanged model what the comparison takes is kept too.
+ *
+ * The other way round, with a reference: the model is one that was quantized, and units
+ * are given back the reference's weights. Divergence is from the reference then, and a
+ * delta what the unit's present weights cost among all the others of the model.
  */
 #ifndef MPQ_METHOD_PROBE_H
 #define MPQ_METHOD_PROBE_H
@@ -19,6 +23,7 @@ struct mpq_probe_text {
 
 struct mpq_probe_options {
     const struct mpq_source *source;
+    const struct mpq_source *ref; /* whose weights units are given back; or NULL */
     const struct mpq_probe_text *texts; /* [n_texts] */
     size_t n_texts;
     int64_t bos;                  /* see mpq_ppl_chunk */
@@ -42,7 +47,8 @@ enum {
                         MPQ_METRIC_EM
 };
 
-/* BASE: of the unchanged model; VALUE: with the other weights. DELTA > 0 is worse. */
+/* BASE: of the unchanged model; VALUE: with the other weights; the other way round with
+ * a reference. DELTA > 0 is worse. */
 struct mpq_probe_row {
     const char *task, *metric;
     double base, value, delta, se;

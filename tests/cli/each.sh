@@ -184,4 +184,31 @@ run 1 mpq-eval --each q4_k -x "$text" --imatrix absent -o f "$model"; one_line; 
 run 1 mpq-eval --each q4_k -x "$text" --resume no/such/file "$model"; one_line
 sh_run 0 "mpq-eval --each q4_k --chunks 1 --progress=always -x '$text' '$model' 2>bar >/dev/null"
 grep -q 's left' bar && pass || fail "no time left in the bar"
+# --each back: of a packed file, what each matrix costs among the others; a row beside
+# the same file with that matrix as it was
+awk 'BEGIN { print "#unit\ttype" } /^##tensor/ { print $2 "\t" ($2 ~ /blk.2/ ? "q2_k" : $2 ~ /blk.3/ ? $3 : "q4_0") }' probe >plan.tsv
+run 0 mpq-pack -q -p plan.tsv -o packed.gguf "$model"
+how="--chunks 3 -x $text -k $sums --limit 12 --only kld,nll,loss"
+run 0 mpq-eval $how --each back --ref "$model" packed.gguf; silent; cp out back
+equal "$(grep -c 'q4_0$\|q2_k$' plan.tsv)" "$(rows back | grep -c kld)" "a row for each that is quantized"
+sed 's/^\(blk.2.ffn_up\).*/\1\tbf16/' plan.tsv >one.tsv
+run 0 mpq-pack -q -p one.tsv -o one.gguf "$model"
+for m in kld nll loss; do
+    run 0 mpq-eval $how --ref "$model" packed.gguf; value=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' out)
+    run 0 mpq-eval $how --ref "$model" one.gguf; base=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' out)
+    awk -F'\t' -v m=$m '$1 == "blk.2.ffn_up" && $6 == m { print $2, $7, $8, $9 }' back >row
+    equal q2_k "$(cut -d' ' -f1 row)"
+    near "$base" "$(cut -d' ' -f2 row)" 1e-5 "back: base of $m"
+    near "$value" "$(cut -d' ' -f3 row)" 1e-5 "back: value of $m"
+    near "$(awk '{ printf "%.17g", $3 - $2 }' row)" "$(cut -d' ' -f4 row)" 1e-5 "back: delta of $m"
+done
+run 0 mpq-eval -j 1 $how --each back --ref "$model" packed.gguf; same out back
+rows back | head -9 >cut; grep '^#' back | grep -v '^##end' | cat - cut >part.tsv
+run 0 mpq-eval -q $how --each back --ref "$model" --resume part.tsv packed.gguf
+tail -1 back >want; tail -1 part.tsv >got; same want got
+run 2 mpq-eval $how --each back packed.gguf; says "takes --ref MODEL"
+run 2 mpq-eval $how --each back --pack hqq --ref "$model" packed.gguf; says "quantizes nothing"
+run 2 mpq-eval $how --each back --by layer --ref "$model" packed.gguf; says "goes by tensor"
+run 3 mpq-eval $how --each back --ref "$model" "$model"; one_line; says "no matrix of it is quantized"
+
 finish
