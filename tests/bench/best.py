@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""The best file at a size beside what llama-quantize makes: presets, and uniform pairs.
+
+    best.py PEER MODEL.gguf CALIB TEXT WORK [--sizes 78M,84M] [--presets LIST] [--peer-only]
+            [--texts FILE,...] [--chunks 20] [-j N]
+
+PEER: a folder with llama.cpp's programs in bin/. MODEL: f16, f32 or bf16. Both sides learn
+from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL is taken by
+llama-perplexity on the first chunks of TEXT, and of --texts for the files that are held
+against each other. WORK keeps what is measured, in measured.tsv (file text bytes kl se
+same), and is gone on from.
+
+A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
+embedding and one for all else; of the pairs that fit into a size, the NEAREST largest
+are measured, which is where the best one lies. At each preset's size and each of
+--sizes, examples/best-gguf makes a file of at most that size; the best peer at that size
+stands beside it.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+import gguf
+
+PRESETS = "Q2_K IQ3_XXS Q3_K_M IQ4_NL Q4_K_M Q5_K_M".split()
+BODIES = "q2_k iq3_xxs q3_k iq3_s iq4_xs iq4_nl q4_0 q4_1 q4_k q5_0 q5_1 q5_k q6_k q8_0".split()
+EMBEDS = "iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0".split()
+EMBEDS_256 = "q2_k q3_k iq4_xs q4_k q5_k q6_k".split()
+NEAREST = 9
+
+
+def run(command):
+    r = subprocess.run([str(c) for c in command], capture_output=True, text=True,
+                       errors="replace")
+    if r.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: exit {r.returncode}\n{(r.stdout + r.stderr)[-2000:]}")
+    return r.stdout + r.stderr
+
+
+def number(text):
+    m = re.fullmatch(r"([0-9.]+)(M|MB|MiB|)", text)
+    return int(float(m[1]) * {"": 1, "M": 10**6, "MB": 10**6, "MiB": 2**20}[m[2]])
+
+
+class Bench:
+    def __init__(self, o):
+        self.o = o
+        os.makedirs(o.work, exist_ok=True)
+        self.table = os.path.join(o.work, "measured.tsv")
+        self.rows = {}
+        self.imatrix = os.path.join(o.work, "imatrix.gguf")
+        if os.path.exists(self.table):
+            with open(self.table) as f:
+                for line in f:
+                    name, text, size, *rest = line.rstrip("\n").split("\t")
+                    if name != "#file":
+                        self.rows[name, text] = (int(size), *map(float, rest))
+        else:
+            with open(self.table, "w") as f:
+                f.write("#file\ttext\tbytes\tkl\tse\tsame\n")
+
+    def perplexity(self, model, text, *more):
+        base = os.path.join(self.o.work, f"base.{os.path.basename(text)}")
+        command = [f"{self.o.peer}/bin/llama-perplexity", "-f", text, "-t", self.o.j, "-c", 512,
+                   "--kl-divergence-base"]
+        if not os.path.exists(base):
+            run([*command, base + ".part", "-m", self.o.model, "--chunks", self.o.chunks])
+            os.rename(base + ".part", base)
+        return run([*command, base, "-m", model, "--kl-divergence"])
+
+    def quantize(self, name, out):
+        if not os.path.exists(self.imatrix):
+            run([f"{self.o.peer}/bin/llama-imatrix", "-m", self.o.model, "-f", self.o.calib, "-o",
+                 self.imatrix + ".part.gguf", "-t", self.o.j, "-c", 512, "--no-ppl"])
+            os.rename(self.imatrix + ".part.gguf", self.imatrix)
+        embed, _, body = name.partition("+")
+        kind = [name] if not body else ["--pure", "--token-embedding-type", embed, body]
+        command = [f"{self.o.peer}/bin/llama-quantize", "--imatrix", self.imatrix]
+        run([*command, *kind[:-1], self.o.model, out, kind[-1], self.o.j])
+
+    def divergence(self, name, path, text):
+        """Of the file at PATH, which is NAME in the table."""
+        out = self.perplexity(path, text)
+        kl = re.search(r"Mean +KLD: +([0-9.]+) ± +([0-9.]+)", out)
+        same = re.search(r"Same top p: +([0-9.]+)", out)
+        row = (os.path.getsize(path), float(kl[1]), float(kl[2]), float(same[1]))
+        self.rows[name, os.path.basename(text)] = row
+        with open(self.table, "a") as f:
+            f.write("\t".join([name, os.path.basename(text), *map(str, row)]) + "\n")
+        print(name, os.path.basename(text), *row, flush=True)
+
+    def measure(self, name, texts=None):
+        """The peer's file NAME."""
+        missing = [t for t in texts or [self.o.text]
+                   if (name, os.path.basename(t)) not in self.rows]
+        if not missing:
+            return
+        out = os.path.join(self.o.work, "peer.gguf")
+        self.quantize(name, out)
+        for text in missing:
+            self.divergence(name, out, text)
+        os.remove(out)
+
+    def measure_ours(self, size, texts):
+        missing = [t for t in texts if (f"mpq {size}", os.path.basename(t)) not in self.rows]
+        if not missing:
+            return
+        out = os.path.join(self.o.work, f"mpq-{size}.gguf")
+        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        start = time.monotonic()
+        run(["make", "-C", os.path.join(top, "examples/best-gguf"), f"MODEL={self.o.model}",
+             f"CALIB={self.o.calib}", f"SIZE={size}", f"OUT={os.path.abspath(out)}",
+             f"WORK={os.path.abspath(self.o.work)}/mpq"])
+        print(f"mpq {size}: {time.monotonic() - start:.0f} s", flush=True)
+        for text in missing:
+            self.divergence(f"mpq {size}", out, text)
+
+    def pairs(self):
+        """Names and sizes of the uniform pairs: each body is made once, embeddings differ by
+        arithmetic."""
+        path = os.path.join(self.o.work, "pairs.tsv")
+        if not os.path.exists(path):
+            embed = next(t for t in gguf.GGUFReader(self.o.model).tensors
+                         if t.name == "token_embd.weight")
+            embeds = EMBEDS + (EMBEDS_256 if int(embed.shape[0]) % 256 == 0 else [])
+            with open(path + ".part", "w") as f:
+                for body in BODIES:
+                    out = os.path.join(self.o.work, "pair.gguf")
+                    self.quantize(f"{embeds[0]}+{body}", out)
+                    rest = os.path.getsize(out) - bytes_of(embed, embeds[0])
+                    os.remove(out)
+                    f.writelines(f"{e}+{body}\t{rest + bytes_of(embed, e)}\n" for e in embeds)
+            os.rename(path + ".part", path)
+        with open(path) as f:
+            return [(n, int(s)) for n, s in (line.split() for line in f)]
+
+    def best(self, size, names):
+        text = os.path.basename(self.o.text)
+        fits = [(self.rows[n, text][1], n) for n in names
+                if (n, text) in self.rows and self.rows[n, text][0] <= size]
+        return min(fits)[1] if fits else None
+
+
+def bytes_of(tensor, name):
+    n, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
+    return int(tensor.n_elements) // n * size
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for name in "peer model calib text work".split():
+        p.add_argument(name)
+    p.add_argument("--sizes", default="")
+    p.add_argument("--presets", default=",".join(PRESETS))
+    p.add_argument("--texts", default="", help="further texts")
+    p.add_argument("--peer-only", action="store_true")
+    p.add_argument("--chunks", type=int, default=20)
+    p.add_argument("-j", type=int, default=os.cpu_count())
+    o = p.parse_args()
+    b = Bench(o)
+    text = os.path.basename(o.text)
+    texts = [o.text] + [t for t in o.texts.split(",") if t]
+    presets = [x for x in o.presets.split(",") if x]
+    for name in presets:
+        b.measure(name)
+    pairs = b.pairs() if o.sizes else []
+    sizes = [("preset", b.rows[n, text][0]) for n in presets]
+    for size in map(number, o.sizes.split(",") if o.sizes else []):
+        sizes.append(("pair", size))
+        for s, name in sorted((s, n) for n, s in pairs if s <= size)[-NEAREST:] if pairs else []:
+            b.measure(name)
+    print("size\tkind\tpeer\ttext\tkl\tmpq kl\tratio\tse", flush=True)
+    for kind, size in sizes:
+        name = b.best(size, presets if kind == "preset" else [n for n, s in pairs])
+        if o.peer_only or not name:
+            print(size, kind, name, text, b.rows[name, text][1] if name else "", sep="\t")
+            continue
+        b.measure(name, texts)
+        b.measure_ours(size, texts)
+        for t in map(os.path.basename, texts):
+            theirs, ours = b.rows[name, t], b.rows[f"mpq {size}", t]
+            ratio = ours[1] / theirs[1]
+            se = ratio * ((ours[2] / ours[1]) ** 2 + (theirs[2] / theirs[1]) ** 2) ** 0.5
+            print(size, kind, name, t, theirs[1], ours[1], f"{ratio:.3f}", f"{se:.3f}", sep="\t",
+                  flush=True)
+
+
+main()
