@@ -23,6 +23,8 @@ static const struct cli_opt opts[] = {
       "how weights are rounded" },
     { 0, "effort", CLI_CHOICE, &pack.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
+    { 0, "salience", CLI_CHOICE, &pack.salience, 0, 0, "obs|square",
+      "int3g128v: what a group gets its bits by" },
     { 'c', "calib", CLI_STR, &pack.calib, 0, 0, "FILE",
       "text to see what matrices are multiplied with" },
     { 0, "ctx", CLI_U64, &pack.ctx, 1, 1 << 20, "N", "tokens of a sequence of it" },
@@ -255,6 +257,7 @@ static int
 write_file(struct pack_job *j, struct mpq_err *err)
 {
     struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.effort,
+                                        .salience = (enum mpq_salience)pack.salience,
                                         .threads = (unsigned)cli.threads,
                                         .encode = pack_encoder(),
                                         .progress = on_progress };

@@ -42,6 +42,8 @@ static const struct cli_opt opts[] = {
       "one metric: what was not probed, from this table" },
     { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
       "divide by all positive deltas (auto: moa)" },
+    { 0, "refine", CLI_LIST, &score.refine, 0, 0, "PLAN=DELTA",
+      "rescale damages by what a whole plan has cost" },
     { 0, "tau", CLI_FLAG, &tau, 0, 0, NULL, "do tables rank alike? Kendall's tau" },
     { 0 },
 };
@@ -168,6 +170,8 @@ check_options(struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE, "--fill and --norm sum");
     if (cli_given("beta") && score.weights)
         return mpq_fail(err, MPQ_EUSAGE, "both --beta and -w");
+    if (score.refine.n && (tau || type_list || cli_given("method")))
+        return mpq_fail(err, MPQ_EUSAGE, "--refine goes without -m, -t and --tau");
     if (tau && cli_given("method"))
         return mpq_fail(err, MPQ_EUSAGE, "--tau compares tables: it takes no -m");
     return 0;
@@ -181,6 +185,8 @@ run(char **names, size_t n, struct mpq_err *err)
         return -1;
     if (tau)
         return score_tau(names, n, err);
+    if (score.refine.n)
+        return score_refine(names, n, err);
     if (score.method < SCORE_MOA)
         return score_stats(names, n, err);
     return score.fill ? score_fill(names, n, err) : score_probes(names, n, err);

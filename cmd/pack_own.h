@@ -11,7 +11,7 @@ enum pack_method { PACK_RTN, PACK_HQQ, PACK_AWQ, PACK_GPTQ };
 
 /* What the command line says about rounding. */
 struct pack_options {
-    int method, effort, resume;
+    int method, effort, salience, resume;
     const char *calib, *hessian;
     uint64_t ctx, samples;
     double damping;

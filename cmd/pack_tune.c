@@ -55,6 +55,8 @@ pack_describe_method(struct mpq_buf *text)
                        pack.samples);
     if (pack.hessian)
         mpq_buf_adds(text, " --hessian");
+    if (pack.salience)
+        mpq_buf_adds(text, " --salience square");
 }
 
 mpq_encode_fn *
@@ -260,6 +262,7 @@ fill_store(struct pack_job *j, struct mpq_err *err)
     const struct mpq_tune_options options = {
         .tuner = tuners[pack.method],
         .effort = (enum mpq_effort)pack.effort,
+        .salience = (enum mpq_salience)pack.salience,
         .encode = pack_encoder(),
         .importance = j->importance,
         .threads = (unsigned)cli.threads,

@@ -18,6 +18,7 @@ struct score_options {
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
     struct mpq_type types[CLI_MAX_TYPES];
     size_t n_types;
+    struct cli_list refine; /* PLAN=DELTA */
 };
 extern struct score_options score;
 
@@ -44,6 +45,7 @@ score_begin(const struct score_tables *t, struct mpq_tsv_writer *w, struct mpq_o
 MPQ_MUST_CHECK int score_stats(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_probes(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_fill(char **names, size_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int score_refine(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_tau(char **names, size_t n, struct mpq_err *err);
 
 #endif

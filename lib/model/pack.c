@@ -367,7 +367,7 @@ make_maps(struct packer *p, struct mpq_err *err)
             return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", w->name);
         if (mpq_salience_map(p->source, w, piece->type, NULL,
                              p->options->importance ? &p->options->importance[i] : NULL,
-                             p->maps[i], err) < 0)
+                             p->options->salience, p->maps[i], err) < 0)
             return -1;
     }
     return 0;

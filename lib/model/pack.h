@@ -22,8 +22,14 @@ struct mpq_importance {
 typedef void mpq_encode_fn(struct mpq_type t, const float *src, const float *importance,
                            void *dst, size_t cols, enum mpq_effort effort);
 
+/* What the salience of a weight is over: the diagonal of the inverse Hessian, by which
+ * the loss grows with the square of its error, or the square of that, as TASA has it.
+ */
+enum mpq_salience { MPQ_SALIENCE_OBS, MPQ_SALIENCE_SQUARE };
+
 struct mpq_pack_options {
     enum mpq_effort effort;
+    enum mpq_salience salience; /* of varied types */
     unsigned threads;
     mpq_encode_fn *encode;                   /* NULL: mpq_encode_row */
     const struct mpq_importance *importance; /* for each piece; NULL: none at all */

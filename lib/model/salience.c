@@ -11,20 +11,20 @@ enum { REACH = 1 }; /* bits from the mean at most */
 /* Sums up one row: X[cols], with what each column weighs, or NULL. */
 static void
 add_row(struct mpq_type type, const float *x, const double *inverse,
-        const float *diagonal, size_t cols, double *salience)
+        const float *diagonal, int squared, size_t cols, double *salience)
 {
     for (size_t j = 0; j < cols; j++) {
         const double w = x[j];
         const double h = inverse ? 1 / inverse[j] : diagonal ? (double)diagonal[j] : 1;
-        salience[j / type.group] += w * w * h * h;
+        salience[j / type.group] += w * w * (squared ? h * h : h);
     }
 }
 
 int
 mpq_salience_map(const struct mpq_source *s, const struct mpq_weight *w,
                  struct mpq_type type, const double *inverse,
-                 const struct mpq_importance *importance, unsigned char *map,
-                 struct mpq_err *err)
+                 const struct mpq_importance *importance, enum mpq_salience how,
+                 unsigned char *map, struct mpq_err *err)
 {
     const size_t cols = (size_t)w->cols;
     const size_t groups = (size_t)mpq_type_groups(type, w->cols);
@@ -41,8 +41,8 @@ mpq_salience_map(const struct mpq_source *s, const struct mpq_weight *w,
     for (uint64_t r = 0; r < w->rows; r++) {
         if (mpq_source_read_rows(s, w, r, 1, x, err) < 0)
             goto out;
-        add_row(type, x, inverse, known ? known + r / part * cols : NULL, cols,
-                salience);
+        add_row(type, x, inverse, known ? known + r / part * cols : NULL,
+                how == MPQ_SALIENCE_SQUARE, cols, salience);
     }
     for (size_t g = 0; g < groups; g++) /* beyond any double all are alike */
         salience[g] = fmin(salience[g], 1e300);

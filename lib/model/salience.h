@@ -1,7 +1,8 @@
 /*
  * Which columns of a matrix matter: salience as in optimal brain surgery, w^2 over the
- * square of the diagonal of H^-1, H the Gram matrix of what the columns are multiplied
- * with; and the maps of varied intB types (quant/vary.h) made of it.
+ * diagonal of H^-1, H the Gram matrix of what the columns are multiplied with, or over
+ * its square, as some have it (enum mpq_salience, pack.h); and the maps of varied intB
+ * types (quant/vary.h) made of it.
  */
 #ifndef MPQ_MODEL_SALIENCE_H
 #define MPQ_MODEL_SALIENCE_H
@@ -17,7 +18,7 @@
 MPQ_MUST_CHECK int
 mpq_salience_map(const struct mpq_source *s, const struct mpq_weight *w,
                  struct mpq_type type, const double *inverse,
-                 const struct mpq_importance *importance, unsigned char *map,
-                 struct mpq_err *err);
+                 const struct mpq_importance *importance, enum mpq_salience how,
+                 unsigned char *map, struct mpq_err *err);
 
 #endif

@@ -42,6 +42,7 @@ struct mpq_tuned {
 struct mpq_tune_options {
     const struct mpq_tuner *tuner;
     enum mpq_effort effort;
+    enum mpq_salience salience;              /* of varied types */
     mpq_encode_fn *encode;                   /* of what is rounded row by row */
     const struct mpq_importance *importance; /* for that; of each piece, or NULL */
     unsigned threads;

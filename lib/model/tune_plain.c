@@ -47,8 +47,8 @@ mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *invers
 
     if (n == 0)
         return 0;
-    if (mpq_salience_map(t->source, p->weight, p->type, inverse, importance, rows,
-                         err) < 0)
+    if (mpq_salience_map(t->source, p->weight, p->type, inverse, importance,
+                         t->o->salience, rows, err) < 0)
         return -1;
     for (uint64_t r = 1; r < p->weight->rows; r++)
         memcpy(rows + r * row_bytes, rows, n);

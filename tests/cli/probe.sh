@@ -158,6 +158,38 @@ run 1 mpq-score --tau --metric em s.tsv ppl.tsv; one_line; says "no rows of that
 mpq-stats -q --only moments "$top/examples/tiny-model/tiny-model.gguf" >stats.tsv
 run 1 mpq-score --tau stats.tsv s.tsv; one_line; says "stats"
 
+# --refine, by hand. As q4_0 all lose 0.9, as q8_0 0.1. One plan: one factor. Two with
+# factors 2 and 1: f = sqrt 2, and g of (b^2 + 0.01) g = b (1 - b), b = f / factor.
+allof() { printf '#unit\ttype\ntoken_embd\tf16\n'; for i in 0 1 2; do printf "blk.$i\t$1\n"; done; }
+allof q4_0 >four.plan; allof q8_0 >eight.plan
+factor() { sed -n "s/^##refine $1 factor=//p" out | xargs printf '%.4f'; }
+run 0 mpq-score --refine four.plan=1.8 kld.tsv; silent; cp out refined.tsv
+equal "2.0000 2.0000" "$(factor q4_0) $(factor q8_0)" "one plan, one factor"
+equal "0.6 0.06" "$(row 'blk.0 q4_0')"; prints "blk.0	q4_0	4.5	4096"
+equal "$(sed -n 's/^#\([^#]\)/\1/p' kld.tsv)" "$(sed -n 's/^#\([^#]\)/\1/p' out)" "columns"
+run 0 mpq-score --refine four.plan=1.8 --refine eight.plan=0.1 kld.tsv
+equal "1.9885 1.0021" "$(factor q4_0) $(factor q8_0)" "two plans"
+run 0 mpq-score --refine four.plan=1.8 refined.tsv
+equal "1.0000" "$(factor q4_0)" "refined once, right ever after"
+run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 refined.tsv; grep '^blk' out >a
+run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 kld.tsv; grep '^blk' out >b; same a b
+# of several objectives the deltas are put together as the damages were: 0.795 in all
+run 0 mpq-score --refine four.plan=9,6 moa.tsv; equal "1.0000" "$(factor q4_0)" "0.3*9/10 + 0.7*6/8"
+run 2 mpq-score --refine four.plan=9 moa.tsv; says "takes 2 numbers, one for each objective"
+run 2 mpq-score --refine four.plan=1,2 kld.tsv; says "takes 1 number,"
+run 2 mpq-score --refine four.plan kld.tsv; says "PLAN=DELTA is expected"
+run 2 mpq-score --refine four.plan=x kld.tsv
+run 1 mpq-score --refine four.plan=-1 kld.tsv; one_line; says "lost nothing tells nothing"
+run 1 mpq-score --refine gone.plan=1 kld.tsv; one_line; says "gone.plan"
+allof f16 >none.plan
+run 1 mpq-score --refine none.plan=1 kld.tsv; one_line; says "has no damage"
+allof q5_0 >five.plan
+run 1 mpq-score --refine five.plan=1 kld.tsv; one_line; says "no row for unit blk.0, q5_0"
+run 1 mpq-score --refine four.plan=1 s.tsv; one_line; says "scores, --refine takes damages"
+run 2 mpq-score --refine four.plan=1 kld.tsv kld.tsv; says "takes one table"
+run 2 mpq-score --refine four.plan=1 -m kld ppl.tsv; says "goes without -m"
+run 1 mpq-score --refine four.plan=1 -o made.tsv bare.none; absent made.tsv
+
 # From a probe to a plan, without the model. 0.2875, 0.2625 and 0.205 are what more bits
 # take off blk.1, blk.2 and blk.0.
 run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 moa.tsv; cp out plan.tsv

@@ -37,6 +37,9 @@ for how in "rtn" "rtn -c $text $few" "gptq -c $text $few"; do
     awk -F '\t' '$3 == "kld" { print $4 < 2 ? "close" : "far: " $4 }' out >kld
     equal close "$(cat kld)" "$how"
 done
+run 0 mpq-pack -q --effort fast -f safetensors -p vary.plan -m gptq -c "$text" $few --salience square -o square.st "$tiny"
+cmp -s square.st three.st && fail "--salience square changes nothing" || pass
+run 2 mpq-pack -f safetensors -p vary.plan --salience cube -o x.st "$tiny"
 run 0 mpq-stats -q -c "$text" --samples 8 -f hessian -o h.st "$tiny"
 run 0 mpq-pack -q --effort fast -f safetensors -p vary.plan -m gptq --hessian h.st -o h.packed "$tiny"
 run 0 mpq-pack -q --effort fast -f safetensors -p vary.plan -m gptq -c "$text" $few --resume -o resumed.st "$tiny"

@@ -1,0 +1,265 @@
+/* mpq-score --refine: damages against what whole plans have cost. */
+#include "score_own.h"
+
+#include "base/buf.h"
+#include "base/parse.h"
+#include "base/text.h"
+#include "method/refine.h"
+#include "model/damage.h"
+#include "model/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_OBJECTIVES = 64 };
+
+struct job {
+    struct score_tables tables;
+    struct mpq_layout layout;
+    struct mpq_damage damage;
+    double weight[MAX_OBJECTIVES]; /* of each delta, by what it was divided by */
+    size_t n_objectives;           /* 0: the damage is the delta */
+    double *d, *total;             /* [plans][types], [plans] */
+    double *factor;                /* [types] */
+};
+
+static void
+close_job(struct job *j)
+{
+    free(j->d);
+    free(j->total);
+    free(j->factor);
+    mpq_damage_free(&j->damage);
+    mpq_layout_free(&j->layout);
+    score_free(&j->tables);
+}
+
+/* The number behind KEY (" sum=") in a line of metadata. */
+static int
+number_in(const char *line, const char *key, double *out)
+{
+    const char *at = strstr(line, key);
+    char text[64];
+
+    if (!at)
+        return -1;
+    at += strlen(key);
+    const size_t n = strcspn(at, " ");
+    if (n >= sizeof text)
+        return -1;
+    memcpy(text, at, n);
+    text[n] = '\0';
+    return mpq_parse_double(text, out);
+}
+
+/* What mpq-score has made the damages of. */
+static int
+read_objectives(struct job *j, struct mpq_err *err)
+{
+    const struct mpq_tsv *t = j->tables.meta;
+    double weight, by;
+
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++) {
+        const char *line = mpq_tsv_meta(t, i);
+        if (!mpq_text_begins(line, "objective "))
+            continue;
+        if (j->n_objectives == MAX_OBJECTIVES ||
+            number_in(line, " weight=", &weight) < 0 ||
+            number_in(line, " sum=", &by) < 0 || !(weight >= 0) || !(by > 0))
+            return mpq_fail(err, MPQ_EDATA, "%s: ##%.80s: no weight and sum",
+                            mpq_tsv_name(t), line);
+        j->weight[j->n_objectives++] = weight / by;
+    }
+    return 0;
+}
+
+/* DELTA,DELTA...: what a packed file lost by each objective, as one damage. */
+static int
+read_total(const struct job *j, const char *text, double *total, struct mpq_err *err)
+{
+    const size_t n = j->n_objectives ? j->n_objectives : 1;
+    char word[64];
+    double delta;
+
+    *total = 0;
+    for (size_t k = 0; k < n; k++) {
+        const size_t len = strcspn(text, ",");
+        snprintf(word, sizeof word, "%.*s", (int)len, text);
+        if (len >= sizeof word || mpq_parse_double(word, &delta) < 0 ||
+            (text[len] == ',') != (k + 1 < n))
+            return mpq_fail(
+                err, MPQ_EUSAGE,
+                "--refine: %.40s: PLAN=DELTA takes %zu number%s, one for each"
+                " objective",
+                text, n, n == 1 ? "" : "s");
+        if (delta > 0)
+            *total += j->n_objectives ? delta * j->weight[k] : delta;
+        text += len + 1;
+    }
+    if (*total > 0 && *total < 1e100)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA, "--refine: a plan that lost nothing tells nothing");
+}
+
+/* Adds up what PLAN has of each type. */
+static int
+add_plan(const struct job *j, const struct mpq_plan *plan, const char *name, double *d,
+         struct mpq_err *err)
+{
+    const struct mpq_damage *x = &j->damage;
+    double damage, se, sum = 0;
+
+    for (size_t i = 0; i < j->layout.n; i++) {
+        size_t t = 0;
+        while (t < x->n_types && !mpq_type_eq(x->types[t], plan->types[i]))
+            t++;
+        if (mpq_damage_of(x, i, plan->types[i], &damage, &se, err) < 0)
+            return -1;
+        if (t < x->n_types)
+            d[t] += damage;
+        sum += damage;
+    }
+    if (sum > 0)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA, "%s: has no damage: there is nothing to rescale",
+                    name);
+}
+
+static int
+take_plan(struct job *j, const char *arg, size_t k, struct mpq_err *err)
+{
+    const char *equals = strrchr(arg, '=');
+    struct mpq_plan plan = { 0 };
+    char *name = equals ? mpq_strndup(arg, (size_t)(equals - arg)) : NULL;
+    int rc = -1;
+
+    if (!equals)
+        return mpq_fail(err, MPQ_EUSAGE, "--refine: %.80s: PLAN=DELTA is expected",
+                        arg);
+    if (!name)
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    if (read_total(j, equals + 1, &j->total[k], err) == 0 &&
+        mpq_plan_read(&plan, name, &j->layout, err) == 0)
+        rc = add_plan(j, &plan, name, j->d + k * j->damage.n_types, err);
+    mpq_plan_free(&plan);
+    free(name);
+    return rc;
+}
+
+static int
+compute(struct job *j, struct mpq_err *err)
+{
+    const size_t n = score.refine.n, types = j->damage.n_types;
+
+    if (j->damage.is_scores)
+        return mpq_fail(err, MPQ_EDATA, "%s: scores, --refine takes damages",
+                        mpq_tsv_name(j->tables.meta));
+    j->d = mpq_array(n, types * sizeof *j->d);
+    j->total = mpq_array(n, sizeof *j->total);
+    j->factor = mpq_array(types, sizeof *j->factor);
+    if (!j->d || !j->total || !j->factor)
+        return mpq_fail(err, MPQ_ENOMEM, "out of memory");
+    for (size_t k = 0; k < n; k++)
+        if (take_plan(j, score.refine.items[k], k, err) < 0)
+            return -1;
+    return mpq_refine(j->d, j->total, n, types, j->factor, err);
+}
+
+/* ##objective lines as they are, and a line for each factor. */
+static int
+put_meta(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct mpq_tsv *t = j->tables.meta;
+    char name[MPQ_TYPE_NAME_MAX];
+
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
+        if (mpq_text_begins(mpq_tsv_meta(t, i), "objective ") &&
+            mpq_tsv_put_meta(w, err, "%s", mpq_tsv_meta(t, i)) < 0)
+            return -1;
+    for (size_t i = 0; i < j->damage.n_types; i++)
+        if (mpq_tsv_put_meta(w, err, "refine %s factor=%.17g",
+                             mpq_type_name(j->damage.types[i], name), j->factor[i]) < 0)
+            return -1;
+    return 0;
+}
+
+/* One row, its damage and error times the factor of its type. */
+static int
+put_row(const struct job *j, size_t row, int type, const int scaled[2],
+        struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct mpq_tsv *t = j->tables.meta;
+    struct mpq_buf text = { 0 };
+    struct mpq_type own;
+    size_t k = 0;
+    double x;
+    int rc = -1;
+
+    if (mpq_type_parse(mpq_tsv_cell(t, row, (size_t)type), &own) < 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: unknown type", mpq_tsv_name(t));
+    while (!mpq_type_eq(j->damage.types[k], own)) /* all were read from this table */
+        k++;
+    for (size_t c = 0; c < mpq_tsv_cols(t); c++) {
+        mpq_buf_adds(&text, c ? "\t" : "");
+        if ((int)c != scaled[0] && (int)c != scaled[1]) {
+            mpq_buf_adds(&text, mpq_tsv_cell(t, row, c));
+            continue;
+        }
+        if (mpq_tsv_double(t, row, c, &x, err) < 0)
+            goto out;
+        mpq_buf_printf(&text, "%.17g", x * j->factor[k]);
+    }
+    rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
+                     : mpq_tsv_row(w, err, "%s", text.data);
+out:
+    mpq_buf_free(&text);
+    return rc;
+}
+
+static int
+put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct mpq_tsv *t = j->tables.meta;
+    const int scaled[2] = { mpq_tsv_find(t, "damage"), mpq_tsv_find(t, "se") };
+    const int type = mpq_tsv_find(t, "type");
+    struct mpq_buf text = { 0 };
+    int rc = 0;
+
+    for (size_t c = 0; c < mpq_tsv_cols(t); c++)
+        mpq_buf_printf(&text, "%s%s", c ? "\t" : "", mpq_tsv_col_name(t, c));
+    rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
+                     : mpq_tsv_columns(w, text.data, err);
+    mpq_buf_free(&text);
+    for (size_t r = 0; rc == 0 && r < mpq_tsv_rows(t); r++)
+        rc = put_row(j, r, type, scaled, w, err);
+    return rc;
+}
+
+int
+score_refine(char **names, size_t n, struct mpq_err *err)
+{
+    struct job j = { 0 };
+    struct mpq_out *out = NULL;
+    struct mpq_tsv_writer w;
+    int rc = -1;
+
+    if (n > 1)
+        return mpq_fail(err, MPQ_EUSAGE, "--refine takes one table of damages");
+    if (score_read(&j.tables, names, n, NULL, err) < 0 ||
+        mpq_layout_from_tsv(&j.layout, j.tables.meta, err) < 0 ||
+        mpq_damage_read(&j.damage, j.tables.meta, &j.layout, err) < 0 ||
+        read_objectives(&j, err) < 0 || compute(&j, err) < 0)
+        goto out;
+    if (cli_open_output(&out, 0, err) < 0 ||
+        score_begin(&j.tables, &w, out, "damage", err) < 0 ||
+        put_meta(&j, &w, err) < 0 || put_rows(&j, &w, err) < 0 ||
+        mpq_tsv_end(&w, err) < 0)
+        goto out;
+    rc = mpq_out_close(out, err);
+    out = NULL;
+out:
+    mpq_out_free(out);
+    close_job(&j);
+    return rc;
+}
