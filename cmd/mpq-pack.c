@@ -38,7 +38,8 @@ static const struct cli_opt opts[] = {
       "keep finished layers in FILE.part, go on from them" },
     { 0, "imatrix", CLI_STR, &imatrix_path, 0, 0, "FILE",
       "weigh the rounding by llama-imatrix's file" },
-    { 'f', "format", CLI_CHOICE, &format, 0, 0, "auto|gguf|safetensors|fake",
+    { 'f', "format", CLI_CHOICE, &format, 0, 0,
+      "auto|gguf|safetensors|fake|hf|compressed-tensors|gptq|gptq-v2",
       "what to write" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
       "where config.json and tokenizer.json lie" },
@@ -50,7 +51,16 @@ static const struct cli_opt opts[] = {
       "hold the types of the file MODEL against PLAN" },
     { 0 },
 };
-enum { FORMAT_AUTO, FORMAT_GGUF, FORMAT_NATIVE, FORMAT_FAKE };
+enum {
+    FORMAT_AUTO,
+    FORMAT_GGUF,
+    FORMAT_NATIVE,
+    FORMAT_FAKE,
+    FORMAT_HF,
+    FORMAT_CT,
+    FORMAT_GPTQ,
+    FORMAT_GPTQ_V2,
+};
 
 static const struct cli_tool tool = {
     .name = "mpq-pack",
@@ -121,6 +131,8 @@ note_native(const struct pack_job *j)
 static enum mpq_packform
 choose_form(const struct pack_job *j)
 {
+    if (format >= FORMAT_HF)
+        return MPQ_PACK_HF + (enum mpq_packform)(format - FORMAT_HF);
     if (format == FORMAT_GGUF)
         return MPQ_PACK_GGUF;
     if (format == FORMAT_FAKE)
@@ -261,14 +273,17 @@ write_file(struct pack_job *j, struct mpq_err *err)
                                         .threads = (unsigned)cli.threads,
                                         .encode = pack_encoder(),
                                         .progress = on_progress };
+    struct mpq_outdir *dir = NULL;
     struct mpq_out *out = NULL;
     int rc = -1;
 
-    if (cli_open_output(&out, 1, err) < 0)
+    if ((format >= FORMAT_HF ? pack_folder_open(&dir, &out, err)
+                             : cli_open_output(&out, 1, err)) < 0)
         return -1;
     note_requantized(j);
     if (pack_tune(j, err) < 0) {
         mpq_out_free(out);
+        mpq_outdir_free(dir);
         return -1;
     }
     options.importance = j->importance; /* which the text may have given */
@@ -282,6 +297,10 @@ write_file(struct pack_job *j, struct mpq_err *err)
     }
     cli_bar_free(options.progress_ctx);
     mpq_out_free(out);
+    if (rc == 0 && dir)
+        rc = pack_folder_finish(j, dir, err);
+    else
+        mpq_outdir_free(dir);
     if (rc == 0) {
         mpq_store_remove(j->store);
         note_sizes(j);

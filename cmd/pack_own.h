@@ -2,6 +2,7 @@
 #ifndef MPQ_CMD_PACK_OWN_H
 #define MPQ_CMD_PACK_OWN_H
 
+#include "base/outdir.h"
 #include "model/calib.h"
 #include "model/plan.h"
 #include "model/tune.h"
@@ -46,5 +47,13 @@ MPQ_MUST_CHECK int pack_need_importance(struct pack_job *j, struct mpq_err *err)
  * written: j->importance or j->store. */
 MPQ_MUST_CHECK int pack_tune(struct pack_job *j, struct mpq_err *err);
 void pack_end_tuning(struct pack_job *j);
+
+/* The folder of -o and its model.safetensors, for what mpq_pack_write gives. */
+MPQ_MUST_CHECK int
+pack_folder_open(struct mpq_outdir **dir, struct mpq_out **model, struct mpq_err *err);
+/* All that lies beside it, once it is closed; gives the folder its name. DIR is freed
+ * in any case. */
+MPQ_MUST_CHECK int pack_folder_finish(const struct pack_job *j, struct mpq_outdir *dir,
+                                      struct mpq_err *err);
 
 #endif

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPOOL_CHUNK = 1 << 20, OUT_BUFFER = 1 << 18, MAX_OUTPUTS = 16 };
+enum { SPOOL_CHUNK = 1 << 20, OUT_BUFFER = 1 << 18, MAX_OUTPUTS = 48 };
 
 int
 mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
@@ -209,11 +209,31 @@ static char *volatile unfinished[MAX_OUTPUTS];
 void
 mpq_out_remove_all(void)
 {
-    for (int i = 0; i < MAX_OUTPUTS; i++) {
-        char *tmp = unfinished[i];
-        if (tmp)
+    for (int i = 0; i < 2 * MAX_OUTPUTS; i++) { /* folders once they are empty */
+        char *tmp = unfinished[i % MAX_OUTPUTS];
+        if (tmp && i < MAX_OUTPUTS)
             unlink(tmp);
+        else if (tmp)
+            rmdir(tmp);
     }
+}
+
+int
+mpq_out_watch(char *path)
+{
+    for (int i = 0; i < MAX_OUTPUTS; i++)
+        if (!unfinished[i]) {
+            unfinished[i] = path;
+            return i;
+        }
+    return -1;
+}
+
+void
+mpq_out_unwatch(int slot)
+{
+    if (slot >= 0)
+        unfinished[slot] = NULL;
 }
 
 /* "PATH.XXXXXX"; of a long PATH the end of its last component makes room. */
@@ -241,12 +261,8 @@ make_file(struct mpq_out *o)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     o->fd = mkstemp(o->tmp);
     o->is_file = o->fd >= 0;
-    for (int i = 0; i < MAX_OUTPUTS && o->slot < 0 && o->is_file; i++) {
-        if (!unfinished[i]) {
-            unfinished[i] = o->tmp;
-            o->slot = i;
-        }
-    }
+    if (o->is_file)
+        o->slot = mpq_out_watch(o->tmp);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 

@@ -72,5 +72,9 @@ MPQ_MUST_CHECK int mpq_out_close(struct mpq_out *out, struct mpq_err *err);
 void mpq_out_free(struct mpq_out *out);
 /* Removes every unfinished output file; safe in a signal handler. */
 void mpq_out_remove_all(void);
+/* Counts PATH, a file or an empty folder that needs not be there, among these, until
+ * the slot that is returned is taken back; -1 when there are too many. */
+int mpq_out_watch(char *path);
+void mpq_out_unwatch(int slot);
 
 #endif

@@ -156,7 +156,7 @@ int
 mpq_type_eq(struct mpq_type a, struct mpq_type b)
 {
     return a.id == b.id && a.bits == b.bits && a.symmetric == b.symmetric &&
-           a.group == b.group && a.varied == b.varied;
+           a.group == b.group && a.varied == b.varied && a.whole == b.whole;
 }
 
 int

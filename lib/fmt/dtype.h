@@ -66,6 +66,9 @@ struct mpq_type {
     uint8_t bits;      /* MPQ_INT: 1..8, else 0 */
     uint8_t symmetric; /* MPQ_INT: 1 without zeros */
     uint8_t varied;    /* MPQ_INT: groups have `bits` on the mean; a map tells each's */
+    uint8_t whole;     /* MPQ_INT: 1 in checkpoints of other programs, where zeros are
+                          whole numbers from 1 to 2^bits - 1 and scales those that f16
+                          and bf16 share; no name tells it */
     uint32_t group;    /* MPQ_INT: columns that share a scale, 0 = the whole row */
 };
 

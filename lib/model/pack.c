@@ -1,6 +1,7 @@
 #include "model/pack.h"
 
 #include "base/par.h"
+#include "model/checkpoint.h"
 #include "model/salience.h"
 
 #include <assert.h>
@@ -43,6 +44,7 @@ struct packer {
     float *weights;               /* [threads][scratch_weights] */
     unsigned char *packed;        /* [threads][scratch_bytes]: a row */
     struct mpq_buf scales, zeros; /* of the native matrix that is being written */
+    struct mpq_buf rows;          /* the same of a checkpoint's matrix, all of it */
     struct mpq_buf map;           /* its bits */
     unsigned char **maps; /* [pieces] of what is to be encoded as a varied type */
 };
@@ -236,6 +238,12 @@ write_native(struct packer *p, const struct tile *t, const unsigned char *rows,
     const struct mpq_type_parts x =
         mpq_type_split(t->piece->stored, (size_t)t->piece->weight->cols);
 
+    if (mpq_checkpoint_packs(p->file->form)) { /* its parts are of all rows */
+        mpq_buf_add(&p->rows, rows, (size_t)t->size);
+        return p->rows.failed ? mpq_fail(err, MPQ_ENOMEM, "%s: out of memory",
+                                         mpq_out_name(p->out))
+                              : 0;
+    }
     for (uint64_t r = 0; r < t->n_rows; r++) {
         if (t->row + r == 0)
             mpq_buf_add(&p->map, rows, x.map);
@@ -255,6 +263,12 @@ write_native(struct packer *p, const struct tile *t, const unsigned char *rows,
 static int
 end_piece(struct packer *p, const struct mpq_piece *piece, struct mpq_err *err)
 {
+    if (p->rows.len &&
+        mpq_checkpoint_write(p->file->form, piece->stored, piece->weight->rows,
+                             piece->weight->cols, (const unsigned char *)p->rows.data,
+                             p->out, err) < 0)
+        return -1;
+    p->rows.len = 0;
     if (mpq_out_write(p->out, p->scales.data, p->scales.len, err) < 0 ||
         mpq_out_write(p->out, p->zeros.data, p->zeros.len, err) < 0 ||
         mpq_out_write(p->out, p->map.data, p->map.len, err) < 0 ||
@@ -410,6 +424,7 @@ out:
     for (size_t i = 0; p->maps && i < f->n; i++)
         free(p->maps[i]);
     free(p->maps);
+    mpq_buf_free(&p->rows);
     free(p->weights);
     free(p->packed);
     free(p->batches[0].buffer);

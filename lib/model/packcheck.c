@@ -1,6 +1,7 @@
 #include "model/packcheck.h"
 
 #include "fmt/st.h"
+#include "model/checkpoint.h"
 #include "model/native.h"
 
 #include <inttypes.h>
@@ -99,6 +100,53 @@ out:
     return rc;
 }
 
+/* Holds the tensor T of a checkpoint against a part of P, NULL: all of it. */
+static int
+compare_part(const struct mpq_piece *p, const struct mpq_part *part,
+             const struct mpq_tensor *t, const char *name, struct mpq_err *err)
+{
+    const size_t module = strlen(p->name) - (part ? strlen(".weight") : 0);
+
+    if (!part)
+        return compare(p, t, NULL, name, err);
+    if (strncmp(t->name, p->name, module) != 0 ||
+        strcmp(t->name + module, part->suffix) != 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: read back: tensor %s instead of %.*s%s",
+                        name, t->name, (int)module, p->name, part->suffix);
+    if (!mpq_type_eq(t->type, part->type) || t->n_dims != part->n_dims ||
+        memcmp(t->dim, part->dim, t->n_dims * sizeof *t->dim) != 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: read back: tensor %s: type or shape", name,
+                        t->name);
+    return 0;
+}
+
+static int
+check_checkpoint(const struct mpq_packfile *f, const struct mpq_map *map,
+                 const char *name, struct mpq_err *err)
+{
+    struct mpq_st *st = NULL;
+    size_t at = 0, n = 1;
+    int rc = mpq_st_open(&st, map, name, err);
+
+    for (size_t i = 0; rc == 0 && i < f->n; i++) {
+        const struct mpq_piece *p = &f->pieces[i];
+        const int packed = p->stored.id == MPQ_INT;
+        struct mpq_part parts[MPQ_PARTS_MAX];
+        n = 1;
+        if (packed && mpq_checkpoint_parts(f->form, p->stored, p->weight->rows,
+                                           p->weight->cols, parts, &n) < 0)
+            n = SIZE_MAX;
+        for (size_t k = 0; rc == 0 && k < n; k++, at++)
+            rc = at < mpq_st_count(st) ? compare_part(p, packed ? &parts[k] : NULL,
+                                                      mpq_st_tensor(st, at), name, err)
+                                       : bad_count(f, mpq_st_count(st), name, err);
+    }
+    if (rc == 0 && at != mpq_st_count(st))
+        rc = bad_count(f, mpq_st_count(st), name, err);
+    mpq_st_free(st);
+    return rc;
+}
+
 /* Maps a file with the header of F and as long as F will be: holes take no room. */
 static int
 map_header(const struct mpq_packfile *f, struct mpq_map *map, struct mpq_err *err)
@@ -133,6 +181,8 @@ mpq_packcheck_written(const struct mpq_packfile *f, struct mpq_out *out,
                       map.size, f->size_bytes);
     else if (f->form == MPQ_PACK_GGUF)
         rc = check_gguf(f, &map, name, err);
+    else if (mpq_checkpoint_is(f->form))
+        rc = check_checkpoint(f, &map, name, err);
     else
         rc = check_st(f, &map, name, err);
     mpq_map_close(&map);

@@ -1,5 +1,6 @@
 #include "model/packfile.h"
 
+#include "model/checkpoint.h"
 #include "model/packfile_own.h"
 #include "quant/codec.h"
 
@@ -67,6 +68,58 @@ check_type(const struct mpq_source *s, enum mpq_packform form,
     return 0;
 }
 
+/* Types of matrices that a checkpoint cannot hold: each with the first of them, why,
+ * and how many there are. */
+static int
+check_all_held(const struct mpq_source *s, enum mpq_packform form,
+               const struct mpq_type *types, struct mpq_err *err)
+{
+    enum { MOST = 4 };
+    struct {
+        const struct mpq_weight *first;
+        struct mpq_type type;
+        const char *why;
+        size_t n;
+    } bad[MOST];
+    struct mpq_buf text = { 0 };
+    char name[MPQ_TYPE_NAME_MAX];
+    size_t n = 0;
+
+    if (!mpq_checkpoint_is(form))
+        return 0;
+    for (size_t i = 0; i < mpq_source_count(s); i++) {
+        const struct mpq_weight *w = mpq_source_weight(s, i);
+        const char *why = mpq_checkpoint_refuses(form, w, types[i]);
+        size_t k = 0;
+        if (!why)
+            continue;
+        while (k < n && (!mpq_type_eq(bad[k].type, types[i]) || bad[k].why != why))
+            k++;
+        if (k == MOST)
+            continue;
+        if (k == n) {
+            n++;
+            bad[k].first = w;
+            bad[k].type = types[i];
+            bad[k].why = why;
+            bad[k].n = 0;
+        }
+        bad[k].n++;
+    }
+    for (size_t k = 0; k < n; k++) {
+        mpq_buf_printf(&text, "%s%s as %s", k ? "; " : "", bad[k].first->name,
+                       mpq_type_name(bad[k].type, name));
+        if (bad[k].n > 1)
+            mpq_buf_printf(&text, " and %zu more", bad[k].n - 1);
+        mpq_buf_printf(&text, ": %s", bad[k].why);
+    }
+    if (n)
+        mpq_fail(err, MPQ_EDATA, "%s: %s cannot hold %s", mpq_source_name(s),
+                 mpq_checkpoint_name(form), text.failed ? "a type" : text.data);
+    mpq_buf_free(&text);
+    return n ? -1 : 0;
+}
+
 int
 mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
                   enum mpq_packform form, const struct mpq_type *types,
@@ -76,6 +129,8 @@ mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
     int rc = -1;
 
     *out = (struct mpq_packfile){ .form = form };
+    if (check_all_held(s, form, types, err) < 0)
+        return -1;
     for (size_t i = 0; i < n; i++)
         if (check_type(s, form, mpq_source_weight(s, i), types[i], err) < 0)
             goto out;
@@ -86,6 +141,8 @@ mpq_packfile_plan(struct mpq_packfile *out, const struct mpq_source *s,
     }
     if (form == MPQ_PACK_GGUF)
         rc = mpq_packgguf_plan(out, s, types, provenance, err);
+    else if (mpq_checkpoint_is(form))
+        rc = mpq_packhf_plan(out, s, types, provenance, err);
     else
         rc = mpq_packst_plan(out, s, types, provenance, err);
 out:

@@ -12,6 +12,10 @@
  *         under its original name. It is stored in the type that it had if that is
  *         f32, f16 or bf16, else (the source was quantized) in f32, which holds every
  *         decoded value exactly.
+ * hf      model.safetensors of a folder that Transformers loads, each matrix rounded
+ * and decoded as in a fake file, but stored as planned where that is f32, f16, bf16; of
+ * intB the values are those of the next three ct gptq gptq_v2 the same with rounded
+ * matrices as checkpoint.h says
  */
 #ifndef MPQ_MODEL_PACKFILE_H
 #define MPQ_MODEL_PACKFILE_H
@@ -21,7 +25,15 @@
 
 enum { MPQ_PROVENANCE_BYTES = 1024 };
 
-enum mpq_packform { MPQ_PACK_GGUF, MPQ_PACK_FAKE, MPQ_PACK_NATIVE };
+enum mpq_packform {
+    MPQ_PACK_GGUF,
+    MPQ_PACK_FAKE,
+    MPQ_PACK_NATIVE,
+    MPQ_PACK_HF,
+    MPQ_PACK_CT,
+    MPQ_PACK_GPTQ,
+    MPQ_PACK_GPTQ_V2,
+};
 
 /* A tensor of the output. */
 struct mpq_piece {

@@ -16,5 +16,10 @@ mpq_packgguf_plan(struct mpq_packfile *out, const struct mpq_source *s,
 MPQ_MUST_CHECK int mpq_packst_plan(struct mpq_packfile *out, const struct mpq_source *s,
                                    const struct mpq_type *types, const char *provenance,
                                    struct mpq_err *err);
+MPQ_MUST_CHECK int mpq_packhf_plan(struct mpq_packfile *out, const struct mpq_source *s,
+                                   const struct mpq_type *types, const char *provenance,
+                                   struct mpq_err *err);
+/* The type that the values of W are stored in once they have been rounded to TYPE. */
+struct mpq_type mpq_packst_float(const struct mpq_weight *w, struct mpq_type type);
 
 #endif

@@ -133,9 +133,8 @@ width(struct mpq_type t)
     return (unsigned)bytes;
 }
 
-/* The type that the values of W are stored in once they have been rounded to TYPE. */
-static struct mpq_type
-fake_type(const struct mpq_weight *w, struct mpq_type type)
+struct mpq_type
+mpq_packst_float(const struct mpq_weight *w, struct mpq_type type)
 {
     struct mpq_type now = w->tensor.type;
     int kept = mpq_type_eq(type, now);
@@ -154,7 +153,7 @@ set_piece(struct mpq_piece *p, const struct mpq_source *s, size_t i,
         .weight = w, .name = w->file_name, .index = i, .type = type, .stored = type
     };
     if (form == MPQ_PACK_FAKE)
-        p->stored = fake_type(w, type);
+        p->stored = mpq_packst_float(w, type);
     if (mpq_type_bytes(p->stored, w->rows, w->cols, &p->bytes) < 0)
         return mpq_fail(err, MPQ_EDATA, "tensor %s: its size overflows", w->name);
     return 0;

@@ -153,6 +153,12 @@ mpq_source_name_pre(struct mpq_source *s, const char *pre, struct mpq_err *err)
 }
 
 const char *
+mpq_source_dir(const struct mpq_source *s)
+{
+    return s->config_dir;
+}
+
+const char *
 mpq_source_pre(const struct mpq_source *s)
 {
     return s->pre;

@@ -79,6 +79,8 @@ MPQ_MUST_CHECK int mpq_source_text(const struct mpq_source *s, const char *file,
  * tokenizer.json, tokenizer_config.json, generation_config.json, chat_template.jinja.
  */
 const char *mpq_source_text_file(size_t i);
+/* The folder that these are looked for in, or NULL. */
+const char *mpq_source_dir(const struct mpq_source *s);
 /* llama.cpp's name of the pre-tokenizer, where the user says it: a GGUF made from S has
  * it instead of what tokenizer.json tells. NULL where it was not said. */
 MPQ_MUST_CHECK int

@@ -96,7 +96,7 @@ can_fold(const struct layer *l, int input)
     char text[64];
 
     const struct mpq_piece *maker = piece_named(l, makers[input].matrix);
-    if (!maker || maker->weight->role == MPQ_ROLE_GATE_UP)
+    if (!maker || maker->type.varied || maker->weight->role == MPQ_ROLE_GATE_UP)
         return 0;
     if (bias) {
         snprintf(text, sizeof text, "blk.%d.%s", l->number, bias);
@@ -105,8 +105,10 @@ can_fold(const struct layer *l, int input)
     }
     for (size_t i = 0; i < mpq_source_count(s); i++) {
         const struct mpq_weight *w = mpq_source_weight(s, i);
-        if (w->layer == l->number && w->is_linear && input_of(w->role) == input &&
-            (!is_given(l->groups[input].in, w) || !mpq_tune_piece(l->t, w)))
+        if (w->layer != l->number || !w->is_linear || input_of(w->role) != input)
+            continue;
+        const struct mpq_piece *p = mpq_tune_piece(l->t, w);
+        if (!p || p->type.varied || !is_given(l->groups[input].in, w))
             return 0;
     }
     return 1;
@@ -309,7 +311,8 @@ write_layer(struct layer *l, struct mpq_err *err)
         for (size_t i = 0; i < l->t->file->n; i++) {
             const struct mpq_piece *p = &l->t->file->pieces[i];
             const struct mpq_weight *w = p->weight;
-            if (!l->t->held[i] || w->layer != l->number || w->is_matrix != matrices)
+            if (!l->t->held[i] || w->layer != l->number || w->is_matrix != matrices ||
+                p->type.varied) /* left to mpq_tune_rest */
                 continue;
             const int input = input_of(w->role);
             float *out = taken_out_of(l, w);

@@ -2,7 +2,7 @@
 
 #include "base/simd.h"
 #include "quant/block.h"
-#include "quant/search.h"
+#include "quant/whole.h"
 
 #include <assert.h>
 #include <math.h>
@@ -130,11 +130,14 @@ pass_levels(const struct mpq_grid *g, const float *x, const float *w, size_t n,
 static struct line
 storable(struct mpq_type t, int has_offset, struct line l)
 {
-    l.scale = mpq_f16_scale(l.scale);
+    l.scale = mpq_intb_scale(t.whole, l.scale);
     if (!has_offset)
         l.offset = 0;
     else if (t.id == MPQ_INT)
-        l.offset = l.scale != 0.0f ? -l.scale * mpq_f16_round(-l.offset / l.scale) : 0;
+        l.offset = l.scale != 0.0f
+                       ? -l.scale * mpq_intb_zero(t.whole, (float)((1u << t.bits) - 1),
+                                                  -l.offset / l.scale)
+                       : 0;
     else
         l.offset = mpq_f16_round(l.offset);
     return l;

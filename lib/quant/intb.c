@@ -18,6 +18,7 @@
 #include "base/simd.h"
 #include "quant/asym.h"
 #include "quant/sym.h"
+#include "quant/whole.h"
 
 /* 8 codes are B whole bytes: N codes from the start of such a run. */
 MPQ_CLONES static void
@@ -115,9 +116,10 @@ mpq_intb_put_group(struct mpq_type t, unsigned char *dst, size_t cols, size_t g,
 {
     const struct row r = split_row(t, dst, cols);
 
-    mpq_put_f16(r.scales + 2 * g, scale);
+    mpq_put_f16(r.scales + 2 * g, t.whole ? mpq_intb_scale(1, scale) : scale);
     if (!t.symmetric)
-        mpq_put_f16(r.zeros + 2 * g, zero);
+        mpq_put_f16(r.zeros + 2 * g,
+                    mpq_intb_zero(t.whole, (float)((1u << t.bits) - 1), zero));
 }
 
 /* How hard to look: SIDE candidates (or SIDE by SIDE), moved ROUNDS times. */
@@ -158,9 +160,9 @@ mean_distance(const float *x, const float *w, size_t n, float from)
     return (float)(sum / weight);
 }
 
-/* Best f16 scale of a symmetric group. */
+/* Best scale of a symmetric group. */
 MPQ_INLINE float
-search_sym(const float *x, const float *w, size_t n, unsigned bits,
+search_sym(const float *x, const float *w, size_t n, unsigned bits, int whole,
            const struct plan *p)
 {
     const float half = (float)(1u << (bits - 1));
@@ -182,7 +184,7 @@ search_sym(const float *x, const float *w, size_t n, unsigned bits,
             mpq_sym_fit(levels, x, w, n, scale, gain);
         scale[0] = main;
         MPQ_EACH_LANE (c)
-            scale[c] = mpq_f16_scale(scale[c]);
+            scale[c] = mpq_intb_scale(whole, scale[c]);
         mpq_sym_try(levels, x, w, n, scale, &sums);
         const int c = mpq_best_lane(sums.err);
         if (first == 0 || sums.err[c] < best_err) {
@@ -207,23 +209,23 @@ asym_lines(struct mpq_lines *l, float top, float mean, float least, float greate
     }
 }
 
-/* What the format can store of a line: scale and zero in f16. Where the scale is beyond
+/* What the format can store of a line. Where the scale is beyond
  * f16 the line's middle stays in its place. */
 MPQ_INLINE void
-round_lines(struct mpq_lines *l, float top)
+round_lines(struct mpq_lines *l, float top, int whole)
 {
     MPQ_EACH_LANE (c) {
-        const float s = mpq_f16_scale(l->scale[c]);
+        const float s = mpq_intb_scale(whole, l->scale[c]);
         const float beyond = l->scale[c] - mpq_f16_clamp(l->scale[c]);
         const float offset = l->offset[c] + 0.5f * top * beyond;
         l->scale[c] = s;
-        l->offset[c] = -s * mpq_f16_round(-offset / s);
+        l->offset[c] = -s * mpq_intb_zero(whole, top, -offset / s);
     }
 }
 
-/* Best f16 scale and zero of an asymmetric group. */
+/* Best scale and zero of an asymmetric group. */
 MPQ_INLINE void
-search_asym(const float *x, const float *w, size_t n, unsigned bits,
+search_asym(const float *x, const float *w, size_t n, unsigned bits, int whole,
             const struct plan *p, float *scale, float *zero)
 {
     const struct mpq_moments m = mpq_block_moments(x, w, n);
@@ -251,7 +253,7 @@ search_asym(const float *x, const float *w, size_t n, unsigned bits,
             l.offset[0] = l.scale[0] > MPQ_F16_MAX ? -0.5f * top * l.scale[0] : lower;
             l.offset[1] = least;
         }
-        round_lines(&l, top);
+        round_lines(&l, top, whole);
         mpq_asym_try(top, x, w, n, &l, &sums);
         const int c = mpq_best_lane(sums.err);
         if (first == 0 || sums.err[c] < best_err) {
@@ -260,25 +262,26 @@ search_asym(const float *x, const float *w, size_t n, unsigned bits,
             offset = l.offset[c];
         }
     }
-    *zero = mpq_f16_round(-offset / *scale);
+    *zero = mpq_intb_zero(whole, top, -offset / *scale);
 }
 
 /* Apart with and without importance, so that the choice is outside the loops. */
 MPQ_CLONES static float
-search_sym_intb(const float *x, const float *w, size_t n, unsigned bits,
+search_sym_intb(const float *x, const float *w, size_t n, unsigned bits, int whole,
                 const struct plan *p)
 {
-    return w ? search_sym(x, w, n, bits, p) : search_sym(x, NULL, n, bits, p);
+    return w ? search_sym(x, w, n, bits, whole, p)
+             : search_sym(x, NULL, n, bits, whole, p);
 }
 
 MPQ_CLONES static void
-search_asym_intb(const float *x, const float *w, size_t n, unsigned bits,
+search_asym_intb(const float *x, const float *w, size_t n, unsigned bits, int whole,
                  const struct plan *p, float *scale, float *zero)
 {
     if (w)
-        search_asym(x, w, n, bits, p, scale, zero);
+        search_asym(x, w, n, bits, whole, p, scale, zero);
     else
-        search_asym(x, NULL, n, bits, p, scale, zero);
+        search_asym(x, NULL, n, bits, whole, p, scale, zero);
 }
 
 /* Bits on their way into bytes. */
@@ -339,20 +342,68 @@ beyond_reach(const float *x, size_t n)
     return least < -0x1p40f || greatest > 0x1p40f;
 }
 
+/* Squared error with codes next to x / scale + zero; *best takes the scale that is best
+ * for these codes. */
+static double
+try_whole(const float *x, const float *w, size_t n, float top, float scale, float zero,
+          float *best)
+{
+    const float inverse = mpq_inverse(scale);
+    double err = 0, xd = 0, dd = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const float d = mpq_nearest(x[i] * inverse + zero, 0.0f, top) - zero;
+        const double e = (double)(x[i] - scale * d), wi = w ? (double)w[i] : 1.0;
+        err += wi * e * e;
+        xd += wi * (double)x[i] * (double)d;
+        dd += wi * (double)d * (double)d;
+    }
+    *best = dd > 0 ? mpq_intb_scale(1, (float)(xd / dd)) : scale;
+    return err;
+}
+
+/* Where the zero is a whole number the line that was searched for has been moved: fits
+ * the scale anew, for the zeros beside it too. */
+static void
+refit_whole(const float *x, const float *w, size_t n, float top, float *scale,
+            float *zero)
+{
+    const float z0 = *zero, s0 = *scale;
+    float next;
+    double least = try_whole(x, w, n, top, s0, z0, &next);
+
+    for (int step = -1; step <= 1; step++) {
+        const float z = mpq_intb_zero(1, top, z0 + (float)step);
+        float s = s0;
+        for (int round = 0; round < 3; round++, s = next) {
+            const double err = try_whole(x, w, n, top, s, z, &next);
+            if (err < least) {
+                least = err;
+                *scale = s;
+                *zero = z;
+            }
+        }
+    }
+}
+
 /* Scale and zero of a group. */
 static void
 search_group(struct mpq_type t, const float *x, const float *w, size_t n,
              enum mpq_effort effort, float *scale, float *zero)
 {
+    const float top = (float)((1u << t.bits) - 1);
+
     *zero = t.bits > 1 ? (float)(1u << (t.bits - 1)) : 0.0f;
     if (beyond_reach(x, n)) {
-        *scale = MPQ_F16_MAX;
+        *scale = mpq_intb_scale(t.whole, MPQ_F16_MAX);
         if (!t.symmetric)
-            *zero = 0.5f * (float)((1u << t.bits) - 1);
+            *zero = mpq_intb_zero(t.whole, top, 0.5f * top);
     } else if (!t.symmetric) {
-        search_asym_intb(x, w, n, t.bits, &asym_plans[effort], scale, zero);
+        search_asym_intb(x, w, n, t.bits, t.whole, &asym_plans[effort], scale, zero);
+        if (t.whole && effort > MPQ_EFFORT_FAST)
+            refit_whole(x, w, n, top, scale, zero);
     } else if (t.bits > 1) {
-        *scale = search_sym_intb(x, w, n, t.bits, &sym_plans[effort]);
+        *scale = search_sym_intb(x, w, n, t.bits, t.whole, &sym_plans[effort]);
     } else { /* the mean distance from 0 is the best there is */
         *scale = mpq_f16_round(mean_distance(x, w, n, 0.0f));
     }
