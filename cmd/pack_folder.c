@@ -53,10 +53,10 @@ static int
 put_config(const struct pack_job *j, struct mpq_outdir *dir, struct mpq_err *err)
 {
     struct mpq_buf text = { 0 };
-    const char *config;
+    const char *config = j->file.unconvert.config.data;
     int rc = -1;
 
-    if (mpq_source_text(j->source, "config.json", &config, err) < 0)
+    if (!config && mpq_source_text(j->source, "config.json", &config, err) < 0)
         return -1;
     if (mpq_hfconfig_put(&j->file, config, "config.json", &text, err) == 0)
         rc = mpq_outdir_put(dir, "config.json", text.data, text.len, err);
@@ -75,6 +75,9 @@ pack_folder_finish(const struct pack_job *j, struct mpq_outdir *dir,
 
     if (put_config(j, dir, err) < 0)
         goto fail;
+    if (mpq_source_keys(j->source))
+        cli_note("%s: tokenizer and chat template are not written",
+                 mpq_source_name(j->source));
     for (size_t i = 0; (file = mpq_source_text_file(i)); i++) {
         if (!strcmp(file, "config.json"))
             continue;

@@ -133,12 +133,19 @@ importance_of(const struct packer *p, const struct mpq_piece *piece, uint64_t ro
     return i->values + row / rows * piece->weight->cols;
 }
 
+/* Where row ROW of heads that change is, before the change. */
+static uint64_t
+moved_row(const struct mpq_piece *piece, uint64_t row)
+{
+    return piece->gathers ? mpq_unconvert_row(row, piece->head)
+                          : mpq_convert_row(row, piece->head);
+}
+
 /* Where the file's row ROW is in the source. */
 static uint64_t
 source_row(const struct mpq_piece *piece, uint64_t row)
 {
-    return piece->head && piece->weight->is_matrix ? mpq_convert_row(row, piece->head)
-                                                   : row;
+    return piece->head && piece->weight->is_matrix ? moved_row(piece, row) : row;
 }
 
 /* What a conversion does to the values of a row, beside moving it. */
@@ -155,7 +162,7 @@ convert_values(const struct mpq_piece *piece, float *x, size_t cols)
     for (size_t at = 0; at + n <= cols; at += n) { /* a bias of such rows */
         memcpy(before, x + at, n * sizeof *before);
         for (size_t i = 0; i < n; i++)
-            x[at + i] = before[mpq_convert_row(i, n)];
+            x[at + i] = before[moved_row(piece, i)];
     }
 }
 

@@ -206,5 +206,6 @@ mpq_packfile_free(struct mpq_packfile *f)
     mpq_buf_free(&f->head);
     free(f->pieces);
     mpq_convert_free(&f->convert);
+    mpq_unconvert_free(&f->unconvert);
     *f = (struct mpq_packfile){ 0 };
 }

@@ -22,6 +22,7 @@
 
 #include "model/convert.h"
 #include "model/layout.h"
+#include "model/unconvert.h"
 
 enum { MPQ_PROVENANCE_BYTES = 1024 };
 
@@ -41,6 +42,7 @@ struct mpq_piece {
     const char *name;       /* in the file */
     size_t index;           /* of the weight in the source; SIZE_MAX: in none */
     uint64_t head;          /* rows (of a vector: values) of a head, dealt out; 0 */
+    int gathers;            /* such heads are gathered again */
     float plus;             /* added to every value */
     struct mpq_type type;   /* what the plan gives it */
     struct mpq_type stored; /* what the file holds: another one in a fake file only */
@@ -55,6 +57,7 @@ struct mpq_packfile {
     size_t n;
     uint64_t size_bytes;        /* of the whole file */
     struct mpq_convert convert; /* of a model that becomes a GGUF; otherwise empty */
+    struct mpq_unconvert unconvert; /* of a GGUF that becomes a folder */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include "model/checkpoint.h"
 #include "model/packfile_own.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,15 +23,23 @@ width(const struct mpq_piece *p)
 }
 
 static int
-set_piece(struct mpq_piece *p, const struct mpq_source *s, size_t i,
-          struct mpq_type type, enum mpq_packform form, struct mpq_err *err)
+set_piece(struct mpq_piece *p, const struct mpq_packfile *f, const struct mpq_source *s,
+          size_t i, struct mpq_type type, struct mpq_err *err)
 {
+    const struct mpq_unconverted *u = f->unconvert.tensors;
+    const enum mpq_packform form = f->form;
     const struct mpq_weight *w = mpq_source_weight(s, i);
     struct mpq_part parts[MPQ_PARTS_MAX];
     size_t n = 0;
     int rc = 0;
 
     *p = (struct mpq_piece){ .weight = w, .name = w->file_name, .index = i };
+    if (u) {
+        p->name = u[i].name;
+        p->head = u[i].head;
+        p->gathers = 1;
+        p->plus = u[i].plus;
+    }
     type.whole = type.id == MPQ_INT && !type.varied;
     p->type = p->stored = type;
     if (w->is_matrix && mpq_checkpoint_packs(form) && type.id == MPQ_INT) {
@@ -53,10 +62,14 @@ set_pieces(struct mpq_packfile *out, const struct mpq_source *s,
     for (unsigned bytes = 8; bytes; bytes /= 2)
         for (size_t i = 0; i < mpq_source_count(s); i++) {
             struct mpq_piece p;
-            if (set_piece(&p, s, i, types[i], out->form, err) < 0)
+            if (set_piece(&p, out, s, i, types[i], err) < 0)
                 return -1;
-            if (width(&p) != bytes)
+            if (!p.name || width(&p) != bytes) /* without a name: left out */
                 continue;
+            if (p.head > (p.weight->is_matrix ? SIZE_MAX : MPQ_CONVERT_HEAD_MAX))
+                return mpq_fail(err, MPQ_EDATA,
+                                "tensor %s: heads of %" PRIu64 " values", p.name,
+                                p.head);
             if (mpq_add_u64(out->size_bytes, p.bytes, &out->size_bytes) < 0)
                 return mpq_fail(err, MPQ_EDATA, "%s: its size overflows",
                                 mpq_source_name(s));
@@ -108,9 +121,10 @@ mpq_packhf_plan(struct mpq_packfile *out, const struct mpq_source *s,
     const char *config = NULL;
     int rc = -1;
 
-    if (mpq_source_text(s, "config.json", &config, err) < 0)
+    if (mpq_source_keys(s) ? mpq_unconvert_open(&out->unconvert, s, err) < 0
+                           : mpq_source_text(s, "config.json", &config, err) < 0)
         return -1;
-    if (!config)
+    if (!config && !mpq_source_keys(s))
         return mpq_fail(err, MPQ_EDATA, "%s: no config.json: %s needs it",
                         mpq_source_name(s), mpq_checkpoint_name(out->form));
     mpq_packfile_pad(padded, provenance);

@@ -64,6 +64,15 @@ if part encoder "encoders beside llama-quantize: squared error, KL divergence"; 
         echo "skipped: needs PEER=DIR, a folder with llama.cpp's programs in bin/"
     fi
 fi
+if part containers "checkpoints decoded by the packages that define them"; then
+    # CONTAINERS_PYTHON: one that has them; MODEL_FOLDER: another model
+    if "${CONTAINERS_PYTHON:-$python}" -c 'import compressed_tensors, gptqmodel' 2>/dev/null; then
+        "${CONTAINERS_PYTHON:-$python}" tests/bench/containers.py \
+            "${MODEL_FOLDER:-examples/tiny-model}" --bin bin
+    else
+        echo "skipped: needs a Python with compressed-tensors and gptqmodel"
+    fi
+fi
 if part eval "mpq-eval beside llama-perplexity: figures, speed; memory"; then
     # EVAL_MODELS: further GGUF files; TASK: questions of multiple choice (JSONL)
     # shellcheck disable=SC2086 # a list of files

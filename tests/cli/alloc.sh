@@ -302,6 +302,14 @@ run 0 mpq-alloc -q --policy policy.yaml --size 2M tiny.tsv; prints "##budget 200
 run 0 mpq-alloc --runtime vllm -t q4_0,bf16 -b 16 tiny.tsv; says "not offered: q4_0: vllm does not load it"
 run 3 mpq-alloc --runtime vllm -t q4_0,q5_0 -b 16 tiny.tsv; one_line
 says "blk.0: no legal type: q4_0 q5_0: vllm does not load that; legal there: f32 f16 bf16 int4 int4s"
+run 0 mpq-stats -q --only rtn -o rtn.tsv "$top/examples/tiny-model/tiny-model.gguf"
+run 0 mpq-score -q -m mse --by tensor -o by.tsv rtn.tsv
+for m in exact greedy lagrange random inverted; do
+    run 0 mpq-alloc -q --runtime vllm -m $m --split tensor -b 6 -t int4g32s,int8g32s,bf16 by.tsv
+    equal "0 2" "$(awk -F '\t' '!/^#/ && split($1, u, ".") == 3 {
+        k = u[2] (u[3] ~ /attn_[qkv]$/ ? "qkv" : u[3] ~ /ffn_(gate|up)$/ ? "gate_up" : u[3])
+        bad += k in t && t[k] != $2; t[k] = $2; kinds += !n[$2]++ } END { print bad + 0, kinds }' out)" "$m"
+done
 run 2 mpq-alloc -t q4_0,iq2_xs -b 16 tiny.tsv; says "types: mpq-pack does not write iq2_xs"
 run 1 mpq-alloc -t q4_0,q8_0 --pin attn_v=iq2_xs -b 16 tiny.tsv; says "mpq-pack does not write iq2_xs"
 run 0 mpq-alloc --pin output=q6_k -b 4 tiny.tsv; prints "token_embd	q6_k"

@@ -70,6 +70,26 @@ for m in hqq awq gptq; do
     run 0 awk -F '\t' -v b="$(cat native.kld)" '$3 == "kld" { ok = $4 > 0 && $4 < 2.5 * b } END { exit !ok }' table
 done
 
+# a GGUF becomes a folder again: the same perplexity, on every architecture
+for net in llama llama-llama3 llama-linear qwen2 qwen3 gemma gemma2 gemma3; do
+    cp -R "$top/tests/data/nets/$net" "net.$net"
+    cp "$top/tests/data/nets/tokenizer.json" "net.$net"
+    run 0 mpq-stats -q --only rtn "net.$net"
+    awk 'BEGIN { print "#unit\ttype" } $1 == "##tensor" { print $2 "\t" $3 }' out >keep.tsv
+    run 0 mpq-pack -q -p keep.tsv -o "$net.gguf" "net.$net"
+    run 0 mpq-pack -p keep.tsv -f hf -o "back.$net" "$net.gguf"
+    says "tokenizer and chat template are not written"
+    cp "$top/tests/data/nets/tokenizer.json" "back.$net"
+    for m in "net.$net" "back.$net"; do
+        run 0 mpq-eval -q -x "$hf/text.valid.txt" --ctx 64 --chunks 4 "$m"
+        awk -F '\t' '$3 == "ppl" { printf "%.5g\n", $4 }' out >"$m.ppl"
+    done
+    same "net.$net.ppl" "back.$net.ppl"
+done
+run 0 mpq-stats -q --only rtn "$hf/tiny-model.gguf"
+awk 'BEGIN { print "#unit\ttype" } $1 == "##tensor" { print $2 "\t" ($2 ~ /^blk/ ? "int4g32s" : $3) }' out >g.tsv
+run 0 mpq-pack -q -p g.tsv -f gptq -o fromgguf "$hf/tiny-model.gguf"
+
 # what a container cannot hold: types and tensors
 plan 't = $2 ~ /down/ ? "q4_k" : $2 ~ /attn_k/ ? "int4g96" : $2 ~ /attn_v/ ? "q8_0" : "int5g32"' >bad.tsv
 run 1 mpq-pack -p bad.tsv -f gptq -o no "$hf"; one_line; none_left no
