@@ -223,13 +223,16 @@ mpq_forward_normed(struct mpq_forward *f, size_t layer, enum mpq_forward_part pa
 {
     struct norming k = { f, x->x + row * x->width, NULL, y, n };
 
-    if (f->layer.index != layer || !f->layer.vec[MPQ_FWD_ATTN_NORM]) {
+    const int last = part == MPQ_FORWARD_WHOLE;
+
+    if (!last && (f->layer.index != layer || !f->layer.vec[MPQ_FWD_ATTN_NORM])) {
         f->layer_ready = 0;
         if (mpq_fwd_decode_some(f, layer, 0, 0, &f->layer, err) < 0)
             return -1;
     }
-    k.gain =
-        f->layer.vec[part == MPQ_FORWARD_Q_K_V ? MPQ_FWD_ATTN_NORM : MPQ_FWD_FFN_NORM];
+    k.gain = last                        ? f->final_norm
+             : part == MPQ_FORWARD_Q_K_V ? f->layer.vec[MPQ_FWD_ATTN_NORM]
+                                         : f->layer.vec[MPQ_FWD_FFN_NORM];
     return mpq_par_for(f->n_threads, n / EMBED_STEP + (n % EMBED_STEP != 0), norm_some,
                        &k, err);
 }

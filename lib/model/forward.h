@@ -98,7 +98,7 @@ mpq_forward_part(struct mpq_forward *f, size_t layer, enum mpq_forward_part part
                  const struct mpq_seqs *q, struct mpq_states *x, struct mpq_states *buf,
                  struct mpq_err *err);
 /* y[n][n_embd] = what the first matrices of a part that begins with x are given (Q_K_V,
- * GATE_UP) of rows [row, row + n). */
+ * GATE_UP) of rows [row, row + n); WHOLE: what the unembedding is given, no layer. */
 MPQ_MUST_CHECK int
 mpq_forward_normed(struct mpq_forward *f, size_t layer, enum mpq_forward_part part,
                    const struct mpq_states *x, size_t row, size_t n, float *y,

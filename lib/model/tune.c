@@ -171,26 +171,41 @@ skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
                       : 0;
 }
 
+/* Is there a step after the layers, for matrices outside? */
+static int
+has_end(const struct mpq_tuner *tuner)
+{
+    return tuner->sees_quantized;
+}
+
 static int
 tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
 {
     const size_t finished = mpq_store_finished(t->store);
+    const int ends = has_end(t->o->tuner);
     struct passage p = { 0 };
     int rc = -1;
 
-    if (t->o->seqs && finished < n_layers) {
+    if (t->o->seqs && finished < n_layers + (size_t)ends) {
         if (t->o->tuner->sees_quantized
                 ? mpq_walk_new(&p.walk, t, t->o->seqs, err) < 0
                 : begin_passage(&p, t->source, t->o->seqs, MPQ_ACTIVITY_HESSIAN,
                                 t->o->threads, err) < 0)
             goto out;
     }
+    if (p.walk && mpq_walk_begin(p.walk, finished > 0, err) < 0)
+        goto out;
     for (size_t l = 0; l < n_layers; l++) {
         if ((l < finished ? skip_layer : tune_layer)(t, &p, l, err) < 0)
             goto out;
         if (t->o->progress)
             t->o->progress(t->o->ctx, 1);
     }
+    if (ends && finished <= n_layers &&
+        ((p.walk && mpq_walk_end(p.walk, err) < 0) ||
+         mpq_tune_rest(t, SIZE_MAX, err) < 0 ||
+         mpq_store_finish_layer(t->store, err) < 0))
+        goto out;
     rc = t->o->hessian ? mpq_hessian_end(t->o->hessian, err) : 0;
 out:
     end_passage(&p);
@@ -232,9 +247,9 @@ mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
         t.held[i] =
             is_rounded(&f->pieces[i]) || (tuner->holds && tuner->holds(&f->pieces[i]));
     store.held = t.held;
-    store.n_layers = (size_t)mpq_source_hparams(s)->n_layer;
-    if (mpq_store_new(&t.store, f, &store, err) < 0 ||
-        tune_all(&t, store.n_layers, err) < 0)
+    const size_t n_layers = (size_t)mpq_source_hparams(s)->n_layer;
+    store.n_layers = n_layers + (size_t)has_end(tuner);
+    if (mpq_store_new(&t.store, f, &store, err) < 0 || tune_all(&t, n_layers, err) < 0)
         goto out;
     *out = t.store;
     t.store = NULL;

@@ -10,6 +10,7 @@
 #include "quant/grid.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* An input and a block type that matrices with it have. */
 struct factor {
@@ -231,6 +232,17 @@ out:
     return rc;
 }
 
-const struct mpq_tuner mpq_tuner_gptq = {
-    .name = "gptq", .sees_inputs = 1, .sees_quantized = 1, .layer = gptq_layer
-};
+/* Embedding and output: its last states are known, too. */
+static int
+holds(const struct mpq_piece *p)
+{
+    return (!strcmp(p->weight->name, "output") ||
+            !strcmp(p->weight->name, "token_embd")) &&
+           !mpq_type_is_float(p->type) && !mpq_type_eq(p->type, p->weight->tensor.type);
+}
+
+const struct mpq_tuner mpq_tuner_gptq = { .name = "gptq",
+                                          .sees_inputs = 1,
+                                          .sees_quantized = 1,
+                                          .holds = holds,
+                                          .layer = gptq_layer };

@@ -106,10 +106,8 @@ mpq_walk_new(struct mpq_walk **out, struct mpq_tune *t, const struct mpq_seqs *q
     w->t = t;
     w->q = q;
     if (mpq_forward_new(&w->forward, t->source, t->o->threads, err) < 0 ||
-        allocate(w, err) < 0 || mpq_forward_embed(w->forward, q, &w->x[FULL], err) < 0)
+        allocate(w, err) < 0)
         goto out;
-    memcpy(w->x[QUANT].x, w->x[FULL].x,
-           w->x[FULL].n * w->x[FULL].width * sizeof *w->x[FULL].x);
     *out = w;
     w = NULL;
     rc = 0;
@@ -122,7 +120,7 @@ out:
  */
 
 struct sums {
-    struct mpq_walk *w;
+    const struct mpq_walk *w;
     size_t n, lag_rows; /* tokens of the chunk; n_embd, or 0: no rest */
 };
 
@@ -204,13 +202,14 @@ gather(struct mpq_walk *w, size_t layer, const struct step *step, size_t at, siz
 
 /* Fills in: all sums over the tokens. */
 static int
-look(struct mpq_walk *w, size_t layer, const struct step *step, struct mpq_err *err)
+look(struct mpq_walk *w, size_t layer, const struct step *step, int drifted,
+     struct mpq_err *err)
 {
     const size_t cols = w->in.cols, all = w->q->start[w->q->n], d = w->x[FULL].width;
     struct sums s = { .w = w };
 
     w->in.n_tokens = all;
-    w->in.drift = w->drift;
+    w->in.drift = drifted ? w->drift : NULL;
     w->in.rest =
         !step->from_x && mpq_forward_adds(w->forward, step->part) ? w->rest : NULL;
     s.lag_rows = w->in.rest ? d : 0;
@@ -222,8 +221,8 @@ look(struct mpq_walk *w, size_t layer, const struct step *step, struct mpq_err *
         if (gather(w, layer, step, at, s.n, err) < 0 ||
             mpq_par_for(w->t->o->threads, mpq_gram_tiles(cols), add_gram, &s, err) <
                 0 ||
-            mpq_par_for(w->t->o->threads, strips(cols) + strips(s.lag_rows),
-                        add_products, &s, err) < 0)
+            (drifted && mpq_par_for(w->t->o->threads, strips(cols) + strips(s.lag_rows),
+                                    add_products, &s, err) < 0))
             return -1;
     }
     for (size_t c = 0; c < cols; c++)
@@ -252,7 +251,7 @@ tune_step(struct mpq_walk *w, size_t layer, const struct step *step,
     }
     assert(w->in.n_weights > 0); /* the forward pass has it */
     w->in.cols = (size_t)weights[0]->cols;
-    if (look(w, layer, step, err) < 0)
+    if (look(w, layer, step, 1, err) < 0)
         return -1;
     return w->t->o->tuner->layer(w->t, layer, &w->in, 1, err);
 }
@@ -279,4 +278,95 @@ mpq_walk_layer(struct mpq_walk *w, size_t layer, int ready, struct mpq_err *err)
             return -1;
     }
     return 0;
+}
+
+/* --- before and after them ---------------------------------------------------------
+ */
+
+/* Has the tuner quantize the unembedding M, given the last states. */
+static int
+tune_unembed(struct mpq_walk *w, const struct mpq_weight *m, int drifted,
+             struct mpq_err *err)
+{
+    static const struct step last = { MPQ_FORWARD_WHOLE, 1, { NULL } };
+
+    w->in.weights = &m;
+    w->in.n_weights = 1;
+    w->in.cols = (size_t)m->cols;
+    if (look(w, 0, &last, drifted, err) < 0)
+        return -1;
+    return w->t->o->tuner->layer(w->t, 0, &w->in, 1, err);
+}
+
+/* The states as quantized at their beginning, from the rows in the store. */
+struct embedding {
+    struct mpq_walk *w;
+    const struct mpq_piece *piece;
+};
+
+static int
+embed_token(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct embedding *e = ctx;
+    const struct mpq_walk *w = e->w;
+    const size_t cols = w->x[QUANT].width;
+    float *x = w->x[QUANT].x + item * cols;
+    const float scale = mpq_forward_net(w->forward)->embed_scale;
+
+    (void)thread, (void)err;
+    mpq_decode_row(e->piece->type,
+                   mpq_tune_rows(w->t, e->piece) +
+                       w->q->tokens[item] * mpq_tune_row_bytes(e->piece),
+                   x, cols);
+    for (size_t c = 0; scale != 1 && c < cols; c++)
+        x[c] *= scale;
+    return 0;
+}
+
+static void
+copy_states(struct mpq_walk *w)
+{
+    memcpy(w->x[QUANT].x, w->x[FULL].x,
+           w->x[FULL].n * w->x[FULL].width * sizeof(float));
+}
+
+/* Fills the store with the embedding E. */
+static int
+tune_embedding(struct mpq_walk *w, const struct mpq_piece *e, struct mpq_err *err)
+{
+    const size_t n = mpq_forward_net(w->forward)->n_layer;
+
+    if (mpq_source_find(w->t->source, "output"))
+        return mpq_tune_plain(w->t, e, NULL, err);
+    copy_states(w);
+    for (size_t l = 0; l < n; l++)
+        if (mpq_forward_layer(w->forward, l, w->q, &w->x[QUANT], err) < 0)
+            return -1;
+    return tune_unembed(w, e->weight, 0, err);
+}
+
+int
+mpq_walk_begin(struct mpq_walk *w, int ready, struct mpq_err *err)
+{
+    const struct mpq_weight *m = mpq_source_find(w->t->source, "token_embd");
+    struct embedding e = { w, mpq_tune_piece(w->t, m) };
+
+    if (mpq_forward_embed(w->forward, w->q, &w->x[FULL], err) < 0)
+        return -1;
+    if (!e.piece) {
+        copy_states(w);
+        return 0;
+    }
+    if (!ready && tune_embedding(w, e.piece, err) < 0)
+        return -1;
+    w->t->ready[e.piece - w->t->file->pieces] = 1;
+    return mpq_par_for(w->t->o->threads, w->q->start[w->q->n], embed_token, &e, err);
+}
+
+int
+mpq_walk_end(struct mpq_walk *w, struct mpq_err *err)
+{
+    const struct mpq_weight *m = mpq_source_find(w->t->source, "output");
+
+    return m && mpq_tune_piece(w->t, m) ? tune_unembed(w, m, 1, err) : 0;
 }
