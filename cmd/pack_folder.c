@@ -75,8 +75,15 @@ pack_folder_finish(const struct pack_job *j, struct mpq_outdir *dir,
 
     if (put_config(j, dir, err) < 0)
         goto fail;
-    if (mpq_source_keys(j->source))
-        cli_note("%s: tokenizer and chat template are not written",
+    const struct mpq_unconvert *u = &j->file.unconvert;
+    if (u->tokenizer.len &&
+        (mpq_outdir_put(dir, "tokenizer.json", u->tokenizer.data, u->tokenizer.len,
+                        err) < 0 ||
+         mpq_outdir_put(dir, "tokenizer_config.json", u->tokenizer_config.data,
+                        u->tokenizer_config.len, err) < 0))
+        goto fail;
+    if (mpq_source_keys(j->source) && !u->tokenizer.len)
+        cli_note("%s: its tokenizer is none that can be written",
                  mpq_source_name(j->source));
     for (size_t i = 0; (file = mpq_source_text_file(i)); i++) {
         if (!strcmp(file, "config.json"))

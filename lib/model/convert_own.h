@@ -25,6 +25,10 @@ mpq_convert_put_tokenizer(struct mpq_gguf_head *h, const struct mpq_source *s,
 /* The name in tokenizer.ggml.pre for the stages of a byte-level tokenizer.json, or NULL
  * when they are none that is known. WHAT takes them in a form for messages. */
 const char *mpq_convert_pre(const struct mpq_json *json, struct mpq_buf *what);
+/* The stages of the pre-tokenizer that llama.cpp calls PRE, parted by U+0001 as in
+ * convert_pre.c; NULL when it is not known. *IGNORES: words that are tokens are not
+ * merged. */
+const char *mpq_convert_stages(const char *pre, int *ignores);
 /* Reads back C's keys and holds what they say against F: the first thing that GGUF
  * cannot say is an error, a window that it leaves out a note. */
 MPQ_MUST_CHECK int

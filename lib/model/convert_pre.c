@@ -92,3 +92,14 @@ mpq_convert_pre(const struct mpq_json *json, struct mpq_buf *what)
             return known[i].pre;
     return NULL;
 }
+
+const char *
+mpq_convert_stages(const char *pre, int *ignores)
+{
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(pre, known[i].pre) == 0) {
+            *ignores = known[i].ignore_merges;
+            return known[i].stages;
+        }
+    return NULL;
+}

@@ -341,7 +341,8 @@ mpq_unconvert_open(struct mpq_unconvert *out, const struct mpq_source *s,
         goto out;
     }
     if (mpq_net_read(&f.net, s, err) < 0 || mpq_net_read_keys(&f.facts, s, err) < 0 ||
-        put_config(&f, &out->config, err) < 0)
+        put_config(&f, &out->config, err) < 0 ||
+        mpq_unconvert_tokenizer(out, s, err) < 0)
         goto out;
     for (size_t i = 0; i < mpq_source_count(s); i++)
         if (set_tensor(out, &f, i, err) < 0)
@@ -360,6 +361,8 @@ mpq_unconvert_free(struct mpq_unconvert *u)
 {
     free(u->tensors);
     mpq_buf_free(&u->config);
+    mpq_buf_free(&u->tokenizer);
+    mpq_buf_free(&u->tokenizer_config);
     mpq_pool_free(&u->strings);
     *u = (struct mpq_unconvert){ 0 };
 }

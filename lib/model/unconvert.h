@@ -6,7 +6,8 @@
  *   q, k of llama the rows of each head gathered again
  *   Gemma's norms gains without their 1
  *   rope_freqs    left out; config.json says llama3's scaling where it gives the same
- *   config.json   from the metadata; the tokenizer is not written
+ *   config.json   from the metadata
+ *   tokenizer     of byte-level BPE with a pre-tokenizer that convert_pre.c knows
  */
 #ifndef MPQ_MODEL_UNCONVERT_H
 #define MPQ_MODEL_UNCONVERT_H
@@ -22,8 +23,9 @@ struct mpq_unconverted {
 };
 
 struct mpq_unconvert {
-    struct mpq_unconverted *tensors; /* for each weight of the source */
-    struct mpq_buf config;           /* the text of config.json */
+    struct mpq_unconverted *tensors;            /* for each weight of the source */
+    struct mpq_buf config;                      /* the text of config.json */
+    struct mpq_buf tokenizer, tokenizer_config; /* of these files; empty: unknown */
     struct mpq_pool strings;
 };
 
@@ -33,6 +35,11 @@ MPQ_MUST_CHECK int mpq_unconvert_open(struct mpq_unconvert *out,
                                       const struct mpq_source *s, struct mpq_err *err);
 /* Zeroed is fine; empty afterward. */
 void mpq_unconvert_free(struct mpq_unconvert *u);
+
+/* What mpq_unconvert_open calls for the tokenizer. */
+MPQ_MUST_CHECK int
+mpq_unconvert_tokenizer(struct mpq_unconvert *u, const struct mpq_source *s,
+                        struct mpq_err *err);
 
 /* Row ROW of the folder's matrix, whose heads of HEAD rows are gathered, in the GGUF.
  */

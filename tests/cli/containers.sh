@@ -78,7 +78,7 @@ for net in llama llama-llama3 llama-linear qwen2 qwen3 gemma gemma2 gemma3; do
     awk 'BEGIN { print "#unit\ttype" } $1 == "##tensor" { print $2 "\t" $3 }' out >keep.tsv
     run 0 mpq-pack -q -p keep.tsv -o "$net.gguf" "net.$net"
     run 0 mpq-pack -p keep.tsv -f hf -o "back.$net" "$net.gguf"
-    says "tokenizer and chat template are not written"
+    says "its tokenizer is none that can be written" # SentencePiece
     cp "$top/tests/data/nets/tokenizer.json" "back.$net"
     for m in "net.$net" "back.$net"; do
         run 0 mpq-eval -q -x "$hf/text.valid.txt" --ctx 64 --chunks 4 "$m"
@@ -89,6 +89,12 @@ done
 run 0 mpq-stats -q --only rtn "$hf/tiny-model.gguf"
 awk 'BEGIN { print "#unit\ttype" } $1 == "##tensor" { print $2 "\t" ($2 ~ /^blk/ ? "int4g32s" : $3) }' out >g.tsv
 run 0 mpq-pack -q -p g.tsv -f gptq -o fromgguf "$hf/tiny-model.gguf"
+
+run 0 mpq-pack -q -p g.tsv -f hf -o fromhf "$hf/tiny-model.gguf"
+for m in fromhf "$hf/tiny-model.gguf"; do
+    run 0 mpq-eval -q --tokens -x "$hf/text.valid.txt" "$m"; grep -v '^##' out >ids.$(basename "$m")
+done
+same ids.fromhf ids.tiny-model.gguf
 
 # what a container cannot hold: types and tensors
 plan 't = $2 ~ /down/ ? "q4_k" : $2 ~ /attn_k/ ? "int4g96" : $2 ~ /attn_v/ ? "q8_0" : "int5g32"' >bad.tsv
