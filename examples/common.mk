@@ -1,0 +1,113 @@
+# What the examples share: where things lie, probes in parts, the plans and what they are
+# held against, packing, measuring, the report. An example sets these, then includes this:
+#
+#   inputs    files whose contents decide what is measured, and
+#   options   words that do: both name the folder, so that nothing stale is ever met
+#   label     the rest that plans depend on
+#   budget    the budget as mpq-alloc takes it
+#   method    the plan that is made; further plans of the example in
+#   others
+#   damage    the table of scores or damages that the controls are made from
+#   probe     options of mpq-eval --each, which reads probe_inputs
+#   pack      options of mpq-pack, which reads pack_inputs
+#   measure   options of mpq-eval for packed files, which reads measure_inputs, and
+#   finals    files of the user's that nothing else has read
+#   metrics   what is reported of that; by the first plans are compared
+#   foreign   plans whose predicted damage is not in the units of damage
+
+top  := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
+tiny := $(top)/examples/tiny-model
+is_tiny = $(filter $(tiny)/%,$(MODEL))
+
+MODEL        ?= $(tiny)/tiny-model.gguf
+CONTROLS     ?= uniform random inverted
+RANDOM_SEEDS ?= 3
+SEED         ?= 1
+SHARDS       ?= 1
+WORK         ?= work
+BIN          ?= $(top)/bin
+
+export PATH := $(BIN):$(PATH)
+
+.PHONY: all help probes report clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+help:
+	@sed -n '/^#   make/s/^# *//p' $(firstword $(MAKEFILE_LIST))
+
+# --- where: W for what is learned, S for plans and packed files, M for what they come to --
+
+files = $(foreach f,$1,$(if $(wildcard $f/config.json),$f/*.json $f/*.safetensors,$f))
+sum = $(shell { cat $(call files,$1) | cksum; echo '$2'; } | cksum | cut -d' ' -f1)
+
+ifeq ($(filter help,$(MAKECMDGOALS)),)
+$(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read)))
+W := $(WORK)/$(call sum,$(inputs),$(options))
+S := $W/$(label)
+M := $S$(if $(finals),/$(call sum,$(finals),$(measure)))
+endif
+
+# --- probes, in SHARDS parts ---------------------------------------------------------
+
+n_layer = $(shell mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
+probes := $(foreach k,$(shell seq 1 $(SHARDS)),$W/probe.$k-$(SHARDS).tsv)
+
+probes: $(probes)
+
+$(probes): $W/probe.%-$(SHARDS).tsv: $(probe_inputs)
+	@mkdir -p $W
+	mpq-eval $(probe) \
+	    $(if $(filter-out 1,$(SHARDS)),-l $$(( ($* - 1) * $(n_layer) / $(SHARDS) ))-$$(( $* * $(n_layer) / $(SHARDS) - 1 ))) \
+	    --resume $@.part '$(MODEL)'
+	mv $@.part $@
+
+# --- what weights alone tell: the data-free scores ------------------------------------
+
+$W/stats.tsv:
+	@mkdir -p $W
+	mpq-stats -o $@ '$(MODEL)'
+
+$W/scores.%.tsv: $W/stats.tsv
+	mpq-score -m $* --by $(BY) -o $@ $<
+
+# --- the controls: same bytes, made without the scores, or against them ---------------
+
+seeds := $(if $(filter 1,$(RANDOM_SEEDS)),random,$(patsubst %,random.%,$(shell seq 1 $(RANDOM_SEEDS))))
+controls := $(foreach c,$(CONTROLS),$(if $(filter random,$c),$(seeds),$c))
+plans := $(method) $(others) $(controls)
+
+$(controls:%=$S/plan.%): $S/plan.%: $(damage) $S/plan.$(firstword $(method))
+	mpq-alloc -q $(budget) -t $(TYPES) -m $(basename $*) \
+	    --seed $(or $(patsubst .%,%,$(suffix $*)),$(SEED)) -o $@ $<
+
+# --- packed and measured --------------------------------------------------------------
+
+$S/%.gguf: $S/plan.% $(pack_inputs)
+	mpq-pack -p $< -m $(QUANTIZER) $(pack) -o $@ '$(MODEL)'
+
+$M/%.eval: $S/%.gguf $(measure_inputs) $(finals)
+	@mkdir -p $M
+	mpq-eval $(measure) -o $@ $<
+
+$M/report.tsv: $(plans:%=$M/%.eval)
+	@awk -f $(top)/examples/report.awk -v metrics='$(metrics)' -v foreign='$(foreign)' \
+	    -v method='$(if $(findstring --per-item,$(measure)),$(method))' \
+	    $(foreach p,$(plans),plan=$p bytes=$$(wc -c <$S/$p.gguf) $S/plan.$p $M/$p.eval) >$@
+
+report: $M/report.tsv
+	@cat $<
+
+# The table as people read it.
+show = echo; column -t -s "$$(printf '\t')" $M/report.tsv 2>/dev/null || cat $M/report.tsv
+
+# The packed plan comes out, and with it what it is worth: never in silence.
+define ship
+@$(show)
+@cp $S/$(method).gguf '$(OUT).part' && mv '$(OUT).part' '$(OUT)'
+@awk -f $(top)/examples/verdict.awk -v out='$(OUT)' $M/report.tsv
+endef
+
+clean:
+	rm -rf $W

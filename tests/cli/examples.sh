@@ -1,0 +1,85 @@
+#!/bin/sh
+# The pipelines under examples/, small, on the model that ships with the project.
+. "$(dirname "$0")/lib.sh"
+ex=$top/examples tiny=$top/examples/tiny-model
+rows() { grep -v '^#' "$1"; }
+
+# pipe EXAMPLE VARIABLE=VALUE...: its make, in a folder of this test's
+pipe() {
+    name=$1; shift
+    run 0 make -s -f "$ex/$name/Makefile" WORK="$tmp/$name" OUT="$tmp/$name.gguf" "$@"
+}
+# report EXAMPLE: the one table it left
+report() { find "$tmp/$1" -name report.tsv; }
+# alike TABLE: all plans have the bytes of the first, but for 0.5%
+alike() {
+    equal "" "$(rows "$1" | awk -F'\t' 'NR == 1 { b = $2 } { d = $2 / b - 1 } d > .005 || d < -.005')" "plans of other sizes"
+}
+
+# NSDS: weights alone
+small="PROBLEMS=6 CHUNKS=1"
+pipe nsds $small RANDOM_SEEDS=2
+prints "nsds.gguf: the nsds plan, 2229376 bytes"
+r=$(report nsds)
+equal "nsds uniform random.mean random.best inverted " "$(rows "$r" | cut -f1 | tr '\n' ' ')" plans
+alike "$r"
+run 0 mpq-pack --check "$(find nsds -name plan.nsds)" nsds.gguf
+# what the report says is what mpq-eval says; gains are differences of the pairs
+value() { awk -F'\t' -v m="$2" '$3 == m && $7 == "." { printf "%.5g", $4 }' "$(find nsds -name "$1.eval")"; }
+equal "$(value inverted loss)" "$(rows "$r" | awk '$1 == "inverted" { print $6 }')" "loss of inverted"
+equal "$(value nsds em) $(value inverted em)" \
+    "$(rows "$r" | awk '$1 == "nsds" { a = $4 } $1 == "inverted" { print a, $4; if (($10 - (a - $4)) ^ 2 > 1e-9) print "gain" }')" em
+# once made, nothing is made again; another budget reads the same figures of the weights
+pipe nsds $small RANDOM_SEEDS=2; silent
+equal 1 "$(find nsds -name stats.tsv | wc -l | tr -d ' ')"
+pipe nsds $small BITS=3.5 ALLOC=exact METRIC=loss CONTROLS=inverted
+equal "1 2" "$(find nsds -name stats.tsv | wc -l | tr -d ' ') $(find nsds -name report.tsv | wc -l | tr -d ' ')" "tables"
+equal loss "$(grep -h '^#plan.bytes.predicted.loss' $(report nsds) | cut -f4)"
+run 0 make -s -f "$ex/nsds/Makefile" WORK="$tmp/nsds" clean
+equal "" "$(ls nsds)" "after make clean"
+
+# TASA: mixture, probes, GPTQ
+small="$small TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
+pipe tasa $small
+prints "tasa.gguf: the moa plan, "
+r=$(report tasa)
+equal "moa ppl nsds random " "$(rows "$r" | cut -f1 | tr '\n' ' ')" plans
+alike "$r"
+run 0 mpq-pack --check "$(find tasa -name plan.moa)" tasa.gguf
+# the stages are the files that design and pages name
+equal 10 "$(rows "$(find tasa -name 'probe.1-1.tsv')" | cut -f1,2 | sort -u | wc -l | tr -d ' ')" "units and types"
+equal 1 "$(rows "$(find tasa -name mix.tsv)" | awk '$5 == 1 { s += $3 } END { print s }')" shares
+# probes in parts give the same damages and plan
+pipe tasa $small SHARDS=2 -j 2 WORK="$tmp/parts"
+rows "$(find tasa -name damage.tsv)" >a; rows "$(find parts -name damage.tsv)" >b; same a b
+rows "$(find tasa -name plan.moa)" >a; rows "$(find parts -name plan.moa)" >b; same a b
+
+# another plan to compare with, and a mixture that was told: all of it text
+pipe tasa $small OTHERS=mse CONTROLS= POINT=1
+equal "moa mse " "$(rows "$(find tasa -path '*point1*' -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
+equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" "samples of problems"
+
+# the best file at a size
+pipe best-gguf SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 \
+    QUANTIZER=rtn CONTROLS=inverted
+prints "best-gguf.gguf: the "
+equal "first repaired inverted " "$(rows "$(report best-gguf)" | cut -f1 | tr '\n' ' ')" plans
+[ "$(wc -c <best-gguf.gguf)" -le 2000000 ] && pass || fail "more than 2 MB"
+
+# a plan that loses is not passed off as good
+verdict() { printf "#plan\tbytes\tpredicted\tem\tse\tgain\tse\nmoa\t9\t1\t.5\t.1\t.\t.\n%b" "$1" | awk -f "$ex/verdict.awk" -v out=x.gguf >out; }
+verdict 'uniform\t9\t2\t.9\t.1\t-.4\t.1\nrandom.best\t9\t2\t.1\t.1\t.4\t.1\nppl\t9\t.\t.4\t.1\t.1\t.1\n'
+prints "x.gguf: the moa plan, 9 bytes, em .5"
+prints "LOSES TO uniform (.9)"; prints "beats random.best (.1)"; prints "cannot be told apart from ppl (.4)"
+
+# what is wrong is said, and nothing is left
+wrong() { run 2 make -s -f "$ex/$1/Makefile" WORK="$tmp/w" OUT="$tmp/w.gguf" "$2"; absent w w.gguf; }
+wrong tasa MODEL=absent.gguf; says "absent.gguf: cannot be read"
+wrong tasa EVAL=absent.jsonl; says "absent.jsonl: cannot be read"
+cp "$tiny/tiny-model.gguf" m.gguf
+wrong tasa MODEL=m.gguf; says "SIZE: how large may the file be?"
+wrong nsds MODEL=m.gguf; says "SIZE: how large may the file be?"
+run 2 make -s -f "$ex/nsds/Makefile" WORK="$tmp/w" OUT="$tmp/w.gguf" BITS=1; absent w.gguf
+says "mpq-alloc: "
+
+finish
