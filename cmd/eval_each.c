@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const ev_methods[] = { "rtn", "hqq", "gptq" };
+const char *const ev_methods[] = { "rtn", "hqq", "awq", "gptq" };
 
 /* --- what is wanted -------------------------------------------------------------- */
 
@@ -73,6 +73,12 @@ check_back(struct mpq_err *err)
     return 0;
 }
 
+int
+ev_sees_inputs(void)
+{
+    return ev.pack == EV_AWQ || ev.pack == EV_GPTQ;
+}
+
 /* Options of --each alone; those that it does not go with. */
 int
 each_check_options(struct mpq_err *err)
@@ -82,6 +88,7 @@ each_check_options(struct mpq_err *err)
                                        "resume", "imatrix", "calib-ctx" };
     static const char *const others[] = { "ref",      "load-ref", "save-ref",
                                           "per-item", "tokens",   "top-k" };
+    const int sees = ev_sees_inputs();
 
     for (size_t i = 0; !ev.each && i < sizeof own / sizeof *own; i++)
         if (cli_given(own[i]))
@@ -95,14 +102,13 @@ each_check_options(struct mpq_err *err)
          i++) /* [0]: --ref */
         if (cli_given(others[i]))
             return mpq_fail(err, MPQ_EUSAGE, "--%s does not go with --each", others[i]);
-    if (ev.pack == EV_GPTQ ? !ev.calib == !ev.hessian : ev.hessian != NULL)
+    if (sees ? !ev.calib == !ev.hessian : ev.hessian != NULL)
         return mpq_fail(err, MPQ_EUSAGE,
-                        ev.pack == EV_GPTQ
-                            ? "--pack %s takes -c FILE, or --hessian FILE"
-                            : "--pack %s takes no --hessian: -c or --imatrix weighs"
-                              " its rounding",
+                        sees ? "--pack %s takes -c FILE, or --hessian FILE"
+                             : "--pack %s takes no --hessian: -c or --imatrix weighs"
+                               " its rounding",
                         ev_methods[ev.pack]);
-    if (ev.pack != EV_GPTQ && ev.calib && ev.imatrix)
+    if (!sees && ev.calib && ev.imatrix)
         return mpq_fail(err, MPQ_EUSAGE, "-c and --imatrix: one of them");
     if (ev.pack != EV_GPTQ && cli_given("damp"))
         return mpq_fail(err, MPQ_EUSAGE, "--damp is for --pack gptq");
@@ -189,6 +195,13 @@ find_ref(const struct each_job *e, const struct mpq_weight *w)
     return mpq_source_find(e->j->ref.source, w->name);
 }
 
+/* What U is given back; NULL where units are quantized. */
+static const struct mpq_weight *
+find_back(const struct each_job *e, const struct mpq_probe_unit *u)
+{
+    return e->back ? find_ref(e, u->weights[0]) : NULL;
+}
+
 /* Is the reference of the same shape, and is there anything to give back? */
 static int
 check_ref(const struct each_job *e, struct mpq_err *err)
@@ -226,7 +239,8 @@ make_units(struct each_job *e, struct mpq_err *err)
                             err) < 0 ||
         note_skipped(e, err) < 0)
         return -1;
-    e->options.first = rest && first == 0 ? 0 : (size_t)first;
+    e->options.first = (size_t)first;
+    e->options.last = (size_t)last;
     if (e->back)
         return check_ref(e, err);
     note_requantized(e);
@@ -294,21 +308,14 @@ static int
 probe(struct each_job *e, const struct mpq_probe_unit *u, struct mpq_type t,
       size_t skip, struct mpq_err *err)
 {
-    struct mpq_weight *with = mpq_array(u->n, sizeof *with);
-    size_t n;
-    int rc = -1;
+    const struct mpq_weight *with = find_back(e, u);
+    size_t n = 1;
 
-    if (!with)
-        return ev_no_memory(err);
-    n = 1;
-    if (e->back)
-        with[0] = *find_ref(e, u->weights[0]);
-    if ((e->back || mpq_tune_each_run(e->tune, u->layer, u->weights, u->n, t, with, &n,
-                                      err) == 0) &&
-        mpq_probe_run(e->probe, u->from, with, n, err) == 0)
-        rc = put_rows(e, u, t, skip, err);
-    free(with);
-    return rc;
+    if ((!e->back && mpq_tune_each_run(e->tune, u->layer, u->weights, u->n, t, &with,
+                                       &n, err) < 0) ||
+        mpq_probe_run(e->probe, u->from, with, n, err) < 0)
+        return -1;
+    return put_rows(e, u, t, skip, err);
 }
 
 /* The N-th row of all is the first that is not there yet. */

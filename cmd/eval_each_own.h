@@ -40,6 +40,9 @@ struct each_job {
 int each_type(const struct each_job *e, const struct mpq_probe_unit *u, size_t t,
               struct mpq_type *type);
 
+/* Does --pack choose codes from what matrices are multiplied with? */
+int ev_sees_inputs(void);
+
 /* eval_quant.c: the quantizer that the command line asks for, up to e->tune. */
 MPQ_MUST_CHECK int each_open_quantizer(struct each_job *e, struct mpq_err *err);
 void each_close_quantizer(struct each_job *e);

@@ -18,7 +18,7 @@ struct ev_options {
     uint64_t calib_ctx, samples;
     double damping;
 };
-enum { EV_RTN, EV_HQQ, EV_GPTQ };
+enum { EV_RTN, EV_HQQ, EV_AWQ, EV_GPTQ };
 extern const char *const ev_methods[];
 extern struct ev_options ev;
 

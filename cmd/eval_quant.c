@@ -14,9 +14,11 @@ serves(struct mpq_type t)
 {
     struct mpq_grid grid;
 
-    if (mpq_type_is_float(t) || ev.pack == EV_RTN)
+    if (mpq_type_is_float(t))
         return 1;
-    return ev.pack == EV_HQQ ? mpq_hqq_serves(t) : mpq_grid_of(t, &grid);
+    if (ev.pack == EV_HQQ)
+        return mpq_hqq_serves(t);
+    return ev.pack == EV_GPTQ ? mpq_grid_of(t, &grid) : 1;
 }
 
 static void
@@ -103,7 +105,7 @@ read_inputs(struct each_job *e, struct mpq_err *err)
             return mpq_fail(err, MPQ_EDATA, "%s: has no token", ev.calib);
         cli_note("%s: %zu sequences, %zu tokens", ev.calib, q->n, q->start[q->n]);
     }
-    if (!ev.imatrix && !(ev.calib && ev.pack != EV_GPTQ))
+    if (!ev.imatrix && !(ev.calib && !ev_sees_inputs()))
         return 0;
     if (!(e->importance = mpq_array(mpq_source_count(s), sizeof *e->importance)))
         return ev_no_memory(err);
@@ -113,19 +115,21 @@ read_inputs(struct each_job *e, struct mpq_err *err)
 int
 each_open_quantizer(struct each_job *e, struct mpq_err *err)
 {
-    const int sees_inputs = ev.pack == EV_GPTQ;
+    static const struct mpq_tuner *const tuners[] = { &mpq_tuner_plain,
+                                                      &mpq_tuner_plain, &mpq_tuner_awq,
+                                                      &mpq_tuner_gptq };
 
     if (read_inputs(e, err) < 0)
         return -1;
     note_unserved(e);
     e->tuning = (struct mpq_tune_options){
-        .tuner = sees_inputs ? &mpq_tuner_gptq : &mpq_tuner_plain,
+        .tuner = tuners[ev.pack],
         .effort = (enum mpq_effort)ev.effort,
         .encode = ev.pack == EV_HQQ ? mpq_tune_hqq_row : mpq_encode_row,
         .importance = e->importance,
         .threads = (unsigned)cli.threads,
         .damping = ev.damping,
-        .seqs = sees_inputs && ev.calib ? &e->calib.seqs : NULL,
+        .seqs = ev_sees_inputs() && ev.calib ? &e->calib.seqs : NULL,
         .hessian = e->hessian,
         .tuned = on_tuned,
         .ctx = e,

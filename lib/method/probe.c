@@ -12,6 +12,7 @@ struct goal {
     struct mpq_eval_work w;
     size_t n_tokens, n_targets;
     struct mpq_states x;    /* on entering the layer that the walk is at */
+    struct mpq_states *at;  /* [n_layer] on entering those to come; not all find room */
     struct mpq_states y;    /* the same on its way through the changed model */
     struct mpq_states last; /* [n_rows] behind the last layer, of the unchanged model */
     struct mpq_states z;    /* of the changed one */
@@ -35,6 +36,8 @@ struct mpq_probe {
     const struct mpq_net *net;
     struct goal *goals;
     size_t n_goals, layer; /* that the walk is at */
+    size_t n_tokens;       /* of all goals */
+    size_t states_left;    /* bytes for states in memory */
     int is_ready;          /* the unchanged model has been run */
     struct mpq_probe_row *rows;
     size_t n_rows;
@@ -47,8 +50,11 @@ no_memory(struct mpq_err *err)
 }
 
 static void
-free_goal(struct goal *g)
+free_goal(struct goal *g, size_t n_layer)
 {
+    for (size_t i = 0; g->at && i < n_layer; i++)
+        mpq_states_free(&g->at[i]);
+    free(g->at);
     mpq_eval_work_free(&g->w);
     mpq_states_free(&g->x);
     mpq_states_free(&g->y);
@@ -71,7 +77,7 @@ mpq_probe_free(struct mpq_probe *p)
     if (!p)
         return;
     for (size_t i = 0; p->goals && i < p->n_goals; i++)
-        free_goal(&p->goals[i]);
+        free_goal(&p->goals[i], p->net->n_layer);
     free(p->goals);
     free(p->rows);
     mpq_forward_free(p->f);
@@ -337,6 +343,32 @@ out:
     return rc;
 }
 
+static size_t
+bytes_of(const struct mpq_states *x)
+{
+    return x->n * x->width * sizeof *x->x;
+}
+
+/* Keeps the states that enter LAYER, which will be asked for, where they find room. */
+static int
+keep_states(struct mpq_probe *p, size_t layer, struct mpq_err *err)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < p->n_goals; i++)
+        bytes += bytes_of(&p->goals[i].x);
+    if (layer <= p->o->first || layer > p->o->last || bytes > p->states_left)
+        return 0;
+    for (size_t i = 0; i < p->n_goals; i++) {
+        struct goal *g = &p->goals[i];
+        if (mpq_states_new(&g->at[layer], g->x.n, g->x.width, SIZE_MAX, err) < 0)
+            return -1;
+        memcpy(g->at[layer].x, g->x.x, bytes_of(&g->x));
+    }
+    p->states_left -= bytes;
+    return 0;
+}
+
 /* The unchanged model; then back to the first layer. */
 static int
 run_base(struct mpq_probe *p, struct mpq_err *err)
@@ -346,7 +378,7 @@ run_base(struct mpq_probe *p, struct mpq_err *err)
     if (embed(p, 0, err) < 0)
         return -1;
     for (size_t l = 0; l < p->net->n_layer; l++)
-        if (pass(p, l, 0, err) < 0)
+        if (keep_states(p, l, err) < 0 || pass(p, l, 0, err) < 0)
             return -1;
     for (size_t i = 0; i < p->n_goals; i++) {
         struct goal *g = &p->goals[i];
@@ -407,6 +439,28 @@ run_changed(struct mpq_probe *p, int layer, struct mpq_err *err)
     return 0;
 }
 
+/* Brings the kept states to LAYER. */
+static int
+walk(struct mpq_probe *p, size_t layer, struct mpq_err *err)
+{
+    for (; p->layer < layer; p->layer++) {
+        int kept = 0;
+        for (size_t i = 0; i < p->n_goals; i++) {
+            struct goal *g = &p->goals[i];
+            if (!g->at[p->layer + 1].x)
+                continue;
+            memcpy(g->x.x, g->at[p->layer + 1].x, bytes_of(&g->x));
+            mpq_states_free(&g->at[p->layer + 1]);
+            kept = 1;
+        }
+        if (!kept && pass(p, p->layer, 0, err) < 0)
+            return -1;
+        if (kept)
+            tell(p, p->n_tokens);
+    }
+    return 0;
+}
+
 int
 mpq_probe_run(struct mpq_probe *p, int layer, const struct mpq_weight *with, size_t n,
               struct mpq_err *err)
@@ -420,12 +474,11 @@ mpq_probe_run(struct mpq_probe *p, int layer, const struct mpq_weight *with, siz
         return report(p, err);
     }
     if (layer >= 0 && (size_t)layer < p->net->n_layer) {
-        for (; p->layer < (size_t)layer; p->layer++)
-            if (pass(p, p->layer, 0, err) < 0)
-                return -1;
+        if (walk(p, (size_t)layer, err) < 0)
+            return -1;
         for (size_t i = 0; i < p->n_goals; i++) {
             struct goal *g = &p->goals[i];
-            memcpy(g->y.x, g->x.x, g->x.n * g->x.width * sizeof *g->x.x);
+            memcpy(g->y.x, g->x.x, bytes_of(&g->x));
         }
     }
     mpq_forward_replace(p->f, with, n);
@@ -452,15 +505,19 @@ make_room(struct mpq_probe *p, struct goal *g, size_t *left, struct mpq_err *err
 
     g->n_tokens = g->w.n_seqs ? g->w.start[g->w.n_seqs] : 0;
     g->n_targets = g->w.n_seqs ? g->w.first[n] : 0;
+    p->n_tokens += g->n_tokens;
     if (mpq_states_new(&g->x, g->n_tokens, d, bytes, err) < 0 ||
         mpq_states_new(&g->y, g->n_tokens, d, bytes, err) < 0 ||
         mpq_states_new(&g->last, n, d, bytes, err) < 0 ||
         mpq_states_new(&g->z, n, d, bytes, err) < 0)
         return -1;
+    const size_t used = 2 * (bytes_of(&g->x) + bytes_of(&g->last));
+    p->states_left -= used < p->states_left ? used : p->states_left;
+    g->at = mpq_array(p->net->n_layer, sizeof *g->at);
     g->rows = mpq_array(n, sizeof *g->rows);
     for (int s = 0; s < 2; s++)
         g->logp[s] = mpq_array(g->n_targets, sizeof *g->logp[s]);
-    if (!g->rows || !g->logp[0] || !g->logp[1])
+    if (!g->at || !g->rows || !g->logp[0] || !g->logp[1])
         return no_memory(err);
     for (size_t i = 0; i < n; i++)
         g->rows[i] = i;
@@ -522,6 +579,7 @@ add_goals(struct mpq_probe *p, struct mpq_err *err)
     const size_t n_texts = p->n_goals;
     for (size_t i = 0; i < o->n_exams; i++)
         p->n_goals += o->exams[i].metrics != 0;
+    p->states_left = o->max_bytes;
     p->goals = mpq_array(p->n_goals, sizeof *p->goals);
     p->rows = mpq_array(p->n_goals * TASK_METRICS, sizeof *p->rows);
     if (!p->goals || !p->rows)

@@ -36,7 +36,7 @@ struct mpq_probe_options {
      * weights and as much for the logits of the unchanged model: those that find no
      * room are computed anew each time. */
     size_t max_bytes;
-    size_t first; /* the lowest layer that will be asked for */
+    size_t first, last; /* the lowest and the highest layer that will be asked for */
     /* Told of N more tokens having passed a layer, or NULL. */
     void (*progress)(void *ctx, uint64_t n);
     void *ctx;

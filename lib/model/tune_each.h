@@ -16,12 +16,13 @@ MPQ_MUST_CHECK int
 mpq_tune_each_new(struct mpq_tune_each **out, const struct mpq_source *s,
                   const struct mpq_tune_options *options, struct mpq_err *err);
 void mpq_tune_each_free(struct mpq_tune_each *e);
-/* Quantizes W[n], matrices of LAYER or, -1, outside the blocks, as TYPE. Layers
- * must not go down, those outside come first. WITH[n] gets those that have another type
- * now, *n_with of them; they live until the next call. */
+/* Quantizes W[n], matrices of LAYER or, -1, outside the blocks, as TYPE. Layers must
+ * not go down, those outside come first. *with [*n_with] gets those that have another
+ * type now and what takes scales over from them; none where all have the type already.
+ * They live until the next call. */
 MPQ_MUST_CHECK int
 mpq_tune_each_run(struct mpq_tune_each *e, int layer, const struct mpq_weight *const *w,
-                  size_t n, struct mpq_type type, struct mpq_weight *with,
+                  size_t n, struct mpq_type type, const struct mpq_weight **with,
                   size_t *n_with, struct mpq_err *err);
 
 #endif

@@ -80,6 +80,9 @@ if part eval "mpq-eval beside llama-perplexity: figures, speed; memory"; then
         "$python" tests/bench/eval.py "${peer:--}" "$smollm2" ${EVAL_MODELS:-} --bin bin \
         --text "$text" ${TASK:+"--task=$TASK"}
 fi
+if part each "mpq-eval --each: seconds of each unit, and of the whole probe"; then
+    OPENBLAS_NUM_THREADS=1 "$python" tests/bench/each.py "$smollm2" --bin bin --text "$text"
+fi
 if part tokens "mpq-eval --tokens beside llama-tokenize: ids, speed"; then
     if [ -n "$peer" ]; then
         # TOKEN_TEXT: a folder of texts; TASKS: one of questions (JSONL)

@@ -116,6 +116,9 @@ truth blk.3 'blk\.3\..*' q3_k "$model" $how -- --effort fast -c few.jsonl --ctx 
 run 0 mpq-eval $how --each q3_k,int4g32 --pack gptq -c few.jsonl -l 1-3 --rest "$model"; cp out probe
 truth blk.3 'blk\.3\..*' q3_k "$model" $how -- -m gptq -c few.jsonl
 truth blk.1 'blk\.1\..*' int4g32 "$model" $how -- -m gptq -c few.jsonl
+run 0 mpq-eval $how --each q3_k,int4g32 --pack awq -c few.jsonl -l 1-3 --by module "$model"; cp out probe
+truth blk.3.attn 'blk\.3\.attn.*' q3_k "$model" $how -- -m awq -c few.jsonl
+truth blk.2.ffn 'blk\.2\.ffn.*' int4g32 "$model" $how -- -m awq -c few.jsonl
 mpq-stats -c few.jsonl -f hessian -q "$model" >h.st 2>/dev/null
 mpq-stats -c few.jsonl -f imatrix -q "$model" >i.gguf 2>/dev/null
 run 0 mpq-eval $how --each q4_0 --pack gptq --hessian h.st --damp 0.05 --by tensor -l 2-3 "$model"

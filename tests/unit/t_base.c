@@ -221,6 +221,36 @@ START_TEST(the_longest_name_that_there_can_be_is_written)
 }
 END_TEST
 
+START_TEST(an_output_can_be_gone_on_with)
+{
+    struct mpq_err err = { 0 };
+    struct mpq_out *out, *other;
+    struct mpq_map map;
+    char path[256];
+
+    snprintf(path, sizeof path, "%s/append", dir);
+    ck_assert_int_eq(mpq_out_append(&out, path, 0, &err), 0);
+    ck_assert_int_eq(mpq_out_write(out, "first second", 12, &err), 0);
+    ck_assert_int_eq(mpq_out_flush(out, &err), 0);
+    mpq_out_free(out); /* as if ended: it stays */
+    ck_assert_int_eq(mpq_out_append(&out, path, 13, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "cutting it to 13 bytes"));
+    ck_assert_int_eq(mpq_out_append(&out, path, 6, NULL), 0);
+    ck_assert_uint_eq(mpq_out_size(out), 6);
+    ck_assert_int_eq(mpq_out_write(out, "third", 5, NULL), 0);
+    ck_assert_int_eq(mpq_out_close(out, NULL), 0);
+    ck_assert_int_eq(mpq_map_open(&map, path, NULL), 0);
+    ck_assert_uint_eq(map.size, 11);
+    ck_assert_int_eq(memcmp(map.data, "first third", 11), 0);
+    mpq_map_close(&map);
+    unlink(path);
+    err = (struct mpq_err){ 0 };
+    ck_assert_int_eq(mpq_out_append(&other, "/dev/null", 0, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "is no regular file"));
+    ck_assert_int_eq(mpq_out_append(&other, "/no/such", 0, &err), -1);
+}
+END_TEST
+
 START_TEST(full_device_is_an_error)
 {
     struct mpq_out *out;
@@ -291,6 +321,7 @@ mpq_suite(void)
     tcase_add_checked_fixture(files, make_dir, remove_dir);
     tcase_add_test(files, output_appears_only_when_closed);
     tcase_add_test(files, the_longest_name_that_there_can_be_is_written);
+    tcase_add_test(files, an_output_can_be_gone_on_with);
     tcase_add_test(files, full_device_is_an_error);
     tcase_add_test(files, missing_and_odd_inputs_are_named);
     tcase_add_test(files, a_pipe_is_spooled_whole);
