@@ -23,6 +23,11 @@ struct mpq_input {
     double *diagonal; /* [cols] sums of squares */
     double *trace;    /* [sequences] sums of squares over their tokens and columns */
     uint64_t n_tokens;
+    /* Where X is what the input has become by quantizing layers below, Y what it was,
+     * else NULL: sum (y - x) x^T [cols][cols]; and sum (v - u) x^T [n_embd][cols],
+     * where u are the hidden states that the product will be added to, v what they
+     * were. */
+    const float *drift, *rest;
 };
 
 struct mpq_activity; /* opaque */

@@ -125,19 +125,15 @@ mpq_forward_embed(struct mpq_forward *f, const struct mpq_seqs *q, struct mpq_st
                        &e, err);
 }
 
-int
-mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
-                  struct mpq_states *x, struct mpq_err *err)
+/* Q's sequences as a layer sees them; the caller's to free. */
+static struct mpq_fwd_seq *
+list_seqs(const struct mpq_seqs *q, struct mpq_err *err)
 {
     struct mpq_fwd_seq *seqs = mpq_array(q->n, sizeof *seqs);
-    int rc = -1;
 
-    assert(layer < f->net.n_layer && x->n >= q->start[q->n]);
-    if (!seqs) {
+    if (!seqs)
         mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences", q->n);
-        goto out;
-    }
-    for (size_t i = 0; i < q->n; i++) {
+    for (size_t i = 0; seqs && i < q->n; i++) {
         const size_t shared = q->parent ? q->shared[i] : 0;
         seqs[i] = (struct mpq_fwd_seq){ .row = q->start[i],
                                         .n = q->start[i + 1] - q->start[i],
@@ -146,16 +142,104 @@ mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
         assert(!shared || (q->parent[i] < i && !q->shared[q->parent[i]] &&
                            shared <= seqs[q->parent[i]].n));
     }
+    return seqs;
+}
+
+int
+mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
+                  struct mpq_states *x, struct mpq_err *err)
+{
+    assert(layer < f->net.n_layer && x->n >= q->start[q->n]);
+    struct mpq_fwd_seq *seqs = list_seqs(q, err);
+    int rc = -1;
+
+    if (!seqs)
+        return -1;
     if (!f->layer_ready || f->fill || f->layer.index != layer) {
         f->layer_ready = 0;
         if (mpq_fwd_decode(f, layer, &f->layer, err) < 0)
             goto out;
         f->layer_ready = 1;
     }
-    if (mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err) < 0)
-        goto out;
-    rc = 0;
+    rc = mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err);
 out:
     free(seqs);
     return rc;
+}
+
+/* --- in parts -------------------------------------------------------------------- */
+
+int
+mpq_forward_part(struct mpq_forward *f, size_t layer, enum mpq_forward_part part,
+                 const struct mpq_seqs *q, struct mpq_states *x, struct mpq_states *buf,
+                 struct mpq_err *err)
+{
+    static const struct {
+        int first, n;
+    } mats[] = { [MPQ_FORWARD_WHOLE] = { 0, MPQ_FWD_MATS },
+                 [MPQ_FORWARD_Q_K_V] = { MPQ_FWD_Q, 3 },
+                 [MPQ_FORWARD_O] = { MPQ_FWD_O, 1 },
+                 [MPQ_FORWARD_GATE_UP] = { MPQ_FWD_GATE, 2 },
+                 [MPQ_FORWARD_DOWN] = { MPQ_FWD_DOWN, 1 } };
+    int rc = -1;
+
+    assert(part == MPQ_FORWARD_WHOLE || buf->n >= q->start[q->n]);
+    struct mpq_fwd_seq *seqs = list_seqs(q, err);
+    f->part = part;
+    f->part_buf = buf;
+    f->layer_ready = 0; /* only some of it will be */
+    if (seqs && mpq_fwd_decode_some(f, layer, mats[part].first, mats[part].n, &f->layer,
+                                    err) == 0)
+        rc = mpq_fwd_run(f, &f->layer, seqs, q->n, x->x, err);
+    f->part = MPQ_FORWARD_WHOLE;
+    free(seqs);
+    return rc;
+}
+
+struct norming {
+    const struct mpq_forward *f;
+    const float *x, *gain;
+    float *y;
+    size_t n;
+};
+
+static int
+norm_some(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct norming *k = ctx;
+    const size_t d = k->f->net.n_embd, first = item * EMBED_STEP;
+    const size_t end = k->n - first < EMBED_STEP ? k->n : first + EMBED_STEP;
+
+    (void)thread, (void)err;
+    for (size_t r = first; r < end; r++)
+        mpq_vrms_norm(k->y + r * d, k->x + r * d, k->gain, d, k->f->net.norm_eps);
+    return 0;
+}
+
+int
+mpq_forward_normed(struct mpq_forward *f, size_t layer, enum mpq_forward_part part,
+                   const struct mpq_states *x, size_t row, size_t n, float *y,
+                   struct mpq_err *err)
+{
+    struct norming k = { f, x->x + row * x->width, NULL, y, n };
+
+    const int last = part == MPQ_FORWARD_WHOLE;
+
+    if (!last && (f->layer.index != layer || !f->layer.vec[MPQ_FWD_ATTN_NORM])) {
+        f->layer_ready = 0;
+        if (mpq_fwd_decode_some(f, layer, 0, 0, &f->layer, err) < 0)
+            return -1;
+    }
+    k.gain = last                        ? f->final_norm
+             : part == MPQ_FORWARD_Q_K_V ? f->layer.vec[MPQ_FWD_ATTN_NORM]
+                                         : f->layer.vec[MPQ_FWD_FFN_NORM];
+    return mpq_par_for(f->n_threads, n / EMBED_STEP + (n % EMBED_STEP != 0), norm_some,
+                       &k, err);
+}
+
+int
+mpq_forward_adds(const struct mpq_forward *f, enum mpq_forward_part part)
+{
+    return !f->layer.vec[part == MPQ_FORWARD_O ? MPQ_FWD_ATTN_POST_NORM
+                                               : MPQ_FWD_FFN_POST_NORM];
 }

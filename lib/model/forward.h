@@ -79,6 +79,33 @@ MPQ_MUST_CHECK int
 mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
                   struct mpq_states *x, struct mpq_err *err);
 
+/*
+ * A layer in parts, for who wants to change its weights between them and keeps by
+ * itself what passes from part to part: rows of X are the states of all tokens, rows of
+ * BUF [tokens][width] what is given to the matrix that follows.
+ */
+enum mpq_forward_part {
+    MPQ_FORWARD_WHOLE,
+    MPQ_FORWARD_Q_K_V,   /* x to buf, what attn_output is given */
+    MPQ_FORWARD_O,       /* buf through attn_output into x */
+    MPQ_FORWARD_GATE_UP, /* x to buf, what ffn_down is given */
+    MPQ_FORWARD_DOWN     /* buf through ffn_down into x */
+};
+/* Decodes the matrices of the part, as mpq_forward_layer does all, and goes through it.
+ */
+MPQ_MUST_CHECK int
+mpq_forward_part(struct mpq_forward *f, size_t layer, enum mpq_forward_part part,
+                 const struct mpq_seqs *q, struct mpq_states *x, struct mpq_states *buf,
+                 struct mpq_err *err);
+/* y[n][n_embd] = what the first matrices of a part that begins with x are given (Q_K_V,
+ * GATE_UP) of rows [row, row + n); WHOLE: what the unembedding is given, no layer. */
+MPQ_MUST_CHECK int
+mpq_forward_normed(struct mpq_forward *f, size_t layer, enum mpq_forward_part part,
+                   const struct mpq_states *x, size_t row, size_t n, float *y,
+                   struct mpq_err *err);
+/* Is what O and DOWN make added to x as it is, without a norm between? */
+int mpq_forward_adds(const struct mpq_forward *f, enum mpq_forward_part part);
+
 /* Logits of some rows of hidden states that have passed all layers, a tile at a time:
  * the vocabulary is cut into tiles, each decoded once; never is the whole [n][n_vocab]
  * in memory. */

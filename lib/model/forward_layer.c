@@ -58,7 +58,8 @@ run_group(struct mpq_fwd_group *g, size_t *seq_of, struct mpq_err *err)
     const struct mpq_net *net = &f->net;
     const size_t qkv = mpq_fwd_q_width(net) + 2 * mpq_fwd_kv_width(net),
                  d = net->n_embd, n = g->n_rows;
-    const int small = n <= WIDE_ROWS || f->tap; /* there the inputs lie whole */
+    /* where the inputs lie whole */
+    const int small = n <= WIDE_ROWS || f->tap || f->part;
     struct mpq_fwd_stage s = { .g = g, .seq_of = seq_of };
     size_t need = n * group_floats(net), scratch = mpq_fwd_attend_scratch(net);
 
@@ -152,7 +153,8 @@ static size_t
 group_rows(const struct mpq_forward *f, const struct mpq_fwd_seq *seqs, size_t n)
 {
     const size_t by_memory = GROUP_FLOATS / group_floats(&f->net) + 1;
-    const size_t most = mpq_fwd_min(f->tap ? WIDE_ROWS : GROUP_ROWS, by_memory);
+    const size_t most =
+        mpq_fwd_min(f->tap || f->part ? WIDE_ROWS : GROUP_ROWS, by_memory);
     size_t all = 0, longest = 0;
 
     for (size_t i = 0; i < n; i++) {

@@ -63,6 +63,8 @@ struct mpq_forward {
     void *fill_ctx;
     mpq_tap_fn *tap;
     void *tap_ctx;
+    enum mpq_forward_part part; /* that is under way, and its rows of a group */
+    struct mpq_states *part_buf;
     struct mpq_fwd_layer layer;    /* the one that was decoded last ... */
     int layer_ready;               /* ... and is still as it should be */
     const struct mpq_weight *with; /* [n_with] in the place of the source's */
@@ -98,6 +100,10 @@ void mpq_fwd_drop_kept(struct mpq_forward *f);
 /* Decodes LAYER into *l, whose memory is used again. */
 MPQ_MUST_CHECK int mpq_fwd_decode(struct mpq_forward *f, size_t layer,
                                   struct mpq_fwd_layer *l, struct mpq_err *err);
+/* Only the matrices from FIRST on, N of them, and all vectors. */
+MPQ_MUST_CHECK int
+mpq_fwd_decode_some(struct mpq_forward *f, size_t layer, int first, int n,
+                    struct mpq_fwd_layer *l, struct mpq_err *err);
 void mpq_fwd_layer_free(struct mpq_fwd_layer *l);
 /* Decodes the vector NAME of LENGTH (gains with their 1) into *out, the caller's to
  * free; NULL when the model has none. */

@@ -185,6 +185,13 @@ int
 mpq_fwd_decode(struct mpq_forward *f, size_t layer, struct mpq_fwd_layer *l,
                struct mpq_err *err)
 {
+    return mpq_fwd_decode_some(f, layer, 0, MPQ_FWD_MATS, l, err);
+}
+
+int
+mpq_fwd_decode_some(struct mpq_forward *f, size_t layer, int first, int n,
+                    struct mpq_fwd_layer *l, struct mpq_err *err)
+{
     struct jobs j = { .f = f };
     char name[64];
 
@@ -192,7 +199,7 @@ mpq_fwd_decode(struct mpq_forward *f, size_t layer, struct mpq_fwd_layer *l,
     for (int m = 0; m < MPQ_FWD_MATS; m++) {
         snprintf(name, sizeof name, "blk.%zu.%s", layer, mat_names[m]);
         l->weight[m] = mpq_fwd_find(f, name); /* mpq_net_read held it there */
-        int decode = place_matrix(f, l, m, err);
+        int decode = m >= first && m < first + n ? place_matrix(f, l, m, err) : 0;
         if (decode < 0)
             return -1;
         if (decode)

@@ -5,6 +5,8 @@
 
 #include "base/par.h"
 
+#include <string.h>
+
 enum {
     FEW = 16, /* rows of hidden states at a time in elementwise work */
     CUT = 128 /* rows of weights at a time */
@@ -106,6 +108,18 @@ few_attended(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 }
 
 static int
+few_ffn_norm(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct mpq_fwd_stage *s = ctx;
+    const size_t row = item * FEW;
+
+    (void)thread, (void)err;
+    mpq_fwd_norm(s->g, row, few_rows(s->g, item), MPQ_FWD_FFN_NORM,
+                 s->h + row * s->g->f->net.n_embd);
+    return 0;
+}
+
+static int
 cut_gate_up(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 {
     const struct mpq_fwd_stage *s = ctx;
@@ -162,29 +176,102 @@ tap(const struct mpq_fwd_stage *s, int input, enum mpq_fwd_mat first,
     return g->f->tap ? g->f->tap(g->f->tap_ctx, &t, err) : 0;
 }
 
-int
-mpq_fwd_run_wide(struct mpq_fwd_stage *s, struct mpq_err *err)
+/* Up to what attn_output is given. */
+static int
+run_qkv(struct mpq_fwd_stage *s, struct mpq_err *err)
 {
-    const struct mpq_fwd_group *g = s->g;
-    const struct mpq_net *net = &g->f->net;
-    const unsigned threads = g->f->n_threads;
-    const size_t few = mpq_fwd_pieces(g->n_rows, FEW),
-                 out = mpq_fwd_pieces(net->n_embd, CUT);
+    const struct mpq_net *net = &s->g->f->net;
+    const unsigned threads = s->g->f->n_threads;
+    const size_t few = mpq_fwd_pieces(s->g->n_rows, FEW);
     const size_t qkv = mpq_fwd_pieces(mpq_fwd_q_width(net), CUT) +
                        2 * mpq_fwd_pieces(mpq_fwd_kv_width(net), CUT);
 
     if (mpq_par_for(threads, few, few_norm, s, err) < 0 ||
         tap(s, 0, MPQ_FWD_Q, MPQ_FWD_V, s->h, net->n_embd, err) < 0 ||
         mpq_par_for(threads, qkv, cut_qkv, s, err) < 0 ||
-        mpq_par_for(threads, few, few_qkv, s, err) < 0 || mpq_fwd_attend(g, err) < 0 ||
-        tap(s, 1, MPQ_FWD_O, MPQ_FWD_O, g->o, mpq_fwd_q_width(net), err) < 0 ||
-        mpq_par_for(threads, out, cut_o, s, err) < 0 ||
-        mpq_par_for(threads, few, few_attended, s, err) < 0 ||
-        tap(s, 2, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
-        mpq_par_for(threads, mpq_fwd_pieces(net->n_ff, CUT), cut_gate_up, s, err) < 0 ||
-        tap(s, 3, MPQ_FWD_DOWN, MPQ_FWD_DOWN, s->t, s->wide, err) < 0 ||
-        mpq_par_for(threads, out, cut_down, s, err) < 0 ||
-        mpq_par_for(threads, few, few_done, s, err) < 0)
+        mpq_par_for(threads, few, few_qkv, s, err) < 0 || mpq_fwd_attend(s->g, err) < 0)
         return -1;
-    return 0;
+    return tap(s, 1, MPQ_FWD_O, MPQ_FWD_O, s->g->o, mpq_fwd_q_width(net), err);
+}
+
+static int
+run_o(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    const unsigned threads = s->g->f->n_threads;
+    const size_t out = mpq_fwd_pieces(s->g->f->net.n_embd, CUT);
+
+    if (mpq_par_for(threads, out, cut_o, s, err) < 0)
+        return -1;
+    return mpq_par_for(threads, mpq_fwd_pieces(s->g->n_rows, FEW), few_attended, s,
+                       err);
+}
+
+/* From the normed states to what ffn_down is given. */
+static int
+run_gate_up(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    const struct mpq_net *net = &s->g->f->net;
+
+    if (tap(s, 2, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
+        mpq_par_for(s->g->f->n_threads, mpq_fwd_pieces(net->n_ff, CUT), cut_gate_up, s,
+                    err) < 0)
+        return -1;
+    return tap(s, 3, MPQ_FWD_DOWN, MPQ_FWD_DOWN, s->t, s->wide, err);
+}
+
+static int
+run_down(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    const unsigned threads = s->g->f->n_threads;
+    const size_t out = mpq_fwd_pieces(s->g->f->net.n_embd, CUT);
+
+    if (mpq_par_for(threads, out, cut_down, s, err) < 0)
+        return -1;
+    return mpq_par_for(threads, mpq_fwd_pieces(s->g->n_rows, FEW), few_done, s, err);
+}
+
+static int
+run_part(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    const struct mpq_fwd_group *g = s->g;
+    struct mpq_forward *f = g->f;
+    const size_t width = f->part_buf->width, q = mpq_fwd_q_width(&f->net),
+                 ff = f->net.n_ff;
+    float *buf = f->part_buf->x + g->row * width;
+
+    switch (f->part) {
+    case MPQ_FORWARD_Q_K_V:
+        if (run_qkv(s, err) < 0)
+            return -1;
+        for (size_t r = 0; r < g->n_rows; r++)
+            memcpy(buf + r * width, g->o + r * q, q * sizeof *buf);
+        return 0;
+    case MPQ_FORWARD_O:
+        for (size_t r = 0; r < g->n_rows; r++)
+            memcpy(g->o + r * q, buf + r * width, q * sizeof *buf);
+        return run_o(s, err);
+    case MPQ_FORWARD_GATE_UP:
+        if (mpq_par_for(f->n_threads, mpq_fwd_pieces(g->n_rows, FEW), few_ffn_norm, s,
+                        err) < 0 ||
+            run_gate_up(s, err) < 0)
+            return -1;
+        for (size_t r = 0; r < g->n_rows; r++)
+            memcpy(buf + r * width, s->t + r * s->wide, ff * sizeof *buf);
+        return 0;
+    default:
+        for (size_t r = 0; r < g->n_rows; r++)
+            memcpy(s->t + r * s->wide, buf + r * width, ff * sizeof *buf);
+        return run_down(s, err);
+    }
+}
+
+int
+mpq_fwd_run_wide(struct mpq_fwd_stage *s, struct mpq_err *err)
+{
+    if (s->g->f->part)
+        return run_part(s, err);
+    return run_qkv(s, err) < 0 || run_o(s, err) < 0 || run_gate_up(s, err) < 0 ||
+                   run_down(s, err) < 0
+               ? -1
+               : 0;
 }

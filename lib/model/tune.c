@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/par.h"
 #include "model/tune_own.h"
+#include "model/tune_walk.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@ enum { STATES_BYTES = 1 << 30 }; /* of hidden states in memory, above it in a fi
 struct passage {
     struct mpq_forward *forward;
     struct mpq_activity *activity;
-    struct mpq_states x, ahead; /* ahead: a copy that shows a layer's inputs */
+    struct mpq_states x;
+    struct mpq_walk *walk; /* instead of all this: as the model becomes */
 };
 
 static void
@@ -23,13 +25,12 @@ end_passage(struct passage *p)
     mpq_activity_free(p->activity);
     mpq_forward_free(p->forward);
     mpq_states_free(&p->x);
-    mpq_states_free(&p->ahead);
+    mpq_walk_free(p->walk);
 }
 
 static int
 begin_passage(struct passage *p, const struct mpq_source *s, const struct mpq_seqs *q,
-              enum mpq_activity_kind kind, int twice, unsigned threads,
-              struct mpq_err *err)
+              enum mpq_activity_kind kind, unsigned threads, struct mpq_err *err)
 {
     const size_t n = q->start[q->n];
 
@@ -37,7 +38,6 @@ begin_passage(struct passage *p, const struct mpq_source *s, const struct mpq_se
         return -1;
     const size_t d = mpq_forward_net(p->forward)->n_embd;
     if (mpq_states_new(&p->x, n, d, STATES_BYTES, err) < 0 ||
-        (twice && mpq_states_new(&p->ahead, n, d, STATES_BYTES, err) < 0) ||
         mpq_activity_new(&p->activity, p->forward, q, kind, threads, err) < 0)
         return -1;
     return mpq_forward_embed(p->forward, q, &p->x, err);
@@ -116,8 +116,8 @@ decode_row(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
-static int
-fill_from_store(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err)
+int
+mpq_tune_fill(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err)
 {
     struct decoding d = { ctx, mpq_tune_piece(ctx, w), dst };
 
@@ -127,44 +127,30 @@ fill_from_store(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_er
                                                                                   : 1;
 }
 
-/* Takes the states through a finished layer. */
 static int
-pass_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
+tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
 {
-    if (t->o->tuner->sees_quantized)
-        mpq_forward_fill(p->forward, fill_from_store, t);
-    const int rc = mpq_forward_layer(p->forward, layer, t->o->seqs, &p->x, err);
-    mpq_forward_fill(p->forward, NULL, NULL);
-    return rc;
-}
-
-static int
-tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, int is_last,
-           struct mpq_err *err)
-{
-    const struct mpq_tuner *tuner = t->o->tuner;
     const struct mpq_input *in = NULL;
     size_t n = 0;
 
-    if (t->o->hessian && mpq_hessian_layer(t->o->hessian, layer, &in, &n, err) < 0)
-        return -1;
-    if (p && tuner->sees_quantized) {
-        memcpy(p->ahead.x, p->x.x, p->x.n * p->x.width * sizeof *p->x.x);
-        if (mpq_activity_layer(p->activity, layer, &p->ahead, err) < 0)
+    if (p->walk) {
+        if (mpq_walk_layer(p->walk, layer, 0, err) < 0)
             return -1;
-    } else if (p && mpq_activity_layer(p->activity, layer, &p->x, err) < 0) {
-        return -1;
+    } else {
+        if (t->o->hessian && mpq_hessian_layer(t->o->hessian, layer, &in, &n, err) < 0)
+            return -1;
+        if (p->activity) {
+            if (mpq_activity_layer(p->activity, layer, &p->x, err) < 0)
+                return -1;
+            in = mpq_activity_inputs(p->activity);
+            n = MPQ_TAP_INPUTS;
+        }
+        if (t->o->tuner->layer(t, layer, in, n, err) < 0)
+            return -1;
     }
-    if (p) {
-        in = mpq_activity_inputs(p->activity);
-        n = MPQ_TAP_INPUTS;
-    }
-    if (tuner->layer(t, layer, in, n, err) < 0 || mpq_tune_rest(t, layer, err) < 0 ||
-        mpq_store_finish_layer(t->store, err) < 0)
+    if (mpq_tune_rest(t, layer, err) < 0)
         return -1;
-    if (p && tuner->sees_quantized && !is_last)
-        return pass_layer(t, p, layer, err);
-    return 0;
+    return mpq_store_finish_layer(t->store, err);
 }
 
 /* A layer that an earlier run has finished. */
@@ -179,33 +165,50 @@ skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
             t->ready[i] = 1;
     if (t->o->hessian)
         return mpq_hessian_layer(t->o->hessian, layer, &in, &n, err);
-    return p ? pass_layer(t, p, layer, err) : 0;
+    if (p->walk)
+        return mpq_walk_layer(p->walk, layer, 1, err);
+    return p->forward ? mpq_forward_layer(p->forward, layer, t->o->seqs, &p->x, err)
+                      : 0;
+}
+
+/* Is there a step after the layers, for matrices outside? */
+static int
+has_end(const struct mpq_tuner *tuner)
+{
+    return tuner->sees_quantized;
 }
 
 static int
 tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
 {
-    const struct mpq_tuner *tuner = t->o->tuner;
     const size_t finished = mpq_store_finished(t->store);
-    struct passage passage = { 0 }, *p = NULL;
+    const int ends = has_end(t->o->tuner);
+    struct passage p = { 0 };
     int rc = -1;
 
-    if (t->o->seqs && finished < n_layers) {
-        p = &passage;
-        if (begin_passage(p, t->source, t->o->seqs, MPQ_ACTIVITY_HESSIAN,
-                          tuner->sees_quantized, t->o->threads, err) < 0)
+    if (t->o->seqs && finished < n_layers + (size_t)ends) {
+        if (t->o->tuner->sees_quantized
+                ? mpq_walk_new(&p.walk, t, t->o->seqs, err) < 0
+                : begin_passage(&p, t->source, t->o->seqs, MPQ_ACTIVITY_HESSIAN,
+                                t->o->threads, err) < 0)
             goto out;
     }
+    if (p.walk && mpq_walk_begin(p.walk, finished > 0, err) < 0)
+        goto out;
     for (size_t l = 0; l < n_layers; l++) {
-        if ((l < finished ? skip_layer(t, p, l, err)
-                          : tune_layer(t, p, l, l + 1 == n_layers, err)) < 0)
+        if ((l < finished ? skip_layer : tune_layer)(t, &p, l, err) < 0)
             goto out;
         if (t->o->progress)
             t->o->progress(t->o->ctx, 1);
     }
+    if (ends && finished <= n_layers &&
+        ((p.walk && mpq_walk_end(p.walk, err) < 0) ||
+         mpq_tune_rest(t, SIZE_MAX, err) < 0 ||
+         mpq_store_finish_layer(t->store, err) < 0))
+        goto out;
     rc = t->o->hessian ? mpq_hessian_end(t->o->hessian, err) : 0;
 out:
-    end_passage(&passage);
+    end_passage(&p);
     return rc;
 }
 
@@ -244,9 +247,9 @@ mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
         t.held[i] =
             is_rounded(&f->pieces[i]) || (tuner->holds && tuner->holds(&f->pieces[i]));
     store.held = t.held;
-    store.n_layers = (size_t)mpq_source_hparams(s)->n_layer;
-    if (mpq_store_new(&t.store, f, &store, err) < 0 ||
-        tune_all(&t, store.n_layers, err) < 0)
+    const size_t n_layers = (size_t)mpq_source_hparams(s)->n_layer;
+    store.n_layers = n_layers + (size_t)has_end(tuner);
+    if (mpq_store_new(&t.store, f, &store, err) < 0 || tune_all(&t, n_layers, err) < 0)
         goto out;
     *out = t.store;
     t.store = NULL;
@@ -287,7 +290,7 @@ mpq_tune_importance(struct mpq_importance *importance, float **memory,
     int rc = -1;
 
     *memory = NULL;
-    if (begin_passage(&p, s, seqs, MPQ_ACTIVITY_DIAGONAL, 0, threads, err) < 0)
+    if (begin_passage(&p, s, seqs, MPQ_ACTIVITY_DIAGONAL, threads, err) < 0)
         goto out;
     const struct mpq_net *net = mpq_forward_net(p.forward);
     room = net->n_layer * (2 * net->n_embd + net->n_head * net->head_dim + net->n_ff);

@@ -3,8 +3,8 @@
  * chosen from the Gram matrices of its inputs, layer by layer, and kept in a store
  * until the file is written (pack.h).
  *
- *   gptq   rounding errors are fed on to columns still to come (quant/gptq.h); hidden
- *          states come through the layers below as they have been quantized
+ *   gptq   rounding errors are fed on to columns still to come (quant/gptq.h), inputs
+ *          are those of the model as it becomes (tune_walk.h)
  *   awq    columns are scaled before they are rounded, what feeds them takes the scales
  *          over (quant/awq.h); hidden states are those of the model as it was
  *   plain  each row by itself: nothing to look at

@@ -4,11 +4,13 @@
  */
 #include "base/buf.h"
 #include "base/par.h"
+#include "num/linalg.h"
 #include "model/tune_own.h"
 #include "quant/gptq.h"
 #include "quant/grid.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* An input and a block type that matrices with it have. */
 struct factor {
@@ -55,6 +57,16 @@ factorize(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
+/* What the outputs of rows [row, row + n) should be beyond w x, times x^T. */
+static void
+find_pull(const struct mpq_input *in, const float *w, size_t row, size_t n, float *pull)
+{
+    mpq_gemm_f(0, 0, n, in->cols, in->cols, w, in->cols, in->drift, in->cols, pull,
+               in->cols);
+    for (size_t i = 0; in->rest && i < n * in->cols; i++)
+        pull[i] += in->rest[row * in->cols + i];
+}
+
 static int
 encode_tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 {
@@ -67,12 +79,17 @@ encode_tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const uint64_t row = (uint64_t)(item - m->tile) * MPQ_GPTQ_ROWS;
     const uint64_t left = w->rows - row,
                    n = left < MPQ_GPTQ_ROWS ? left : MPQ_GPTQ_ROWS;
-    float *x = l->t->scratch[thread];
+    const struct mpq_input *in = l->factors[m->factor].in;
+    float *x = l->t->scratch[thread], *pull = NULL;
     if (mpq_source_read_rows(l->t->source, w, row, n, x, err) < 0)
         return -1;
-    mpq_gptq_encode(l->factors[m->factor].gptq, x, (size_t)n,
+    if (in->drift) {
+        pull = x + MPQ_GPTQ_ROWS * w->cols;
+        find_pull(in, x, (size_t)row, (size_t)n, pull);
+    }
+    mpq_gptq_encode(l->factors[m->factor].gptq, x, pull, (size_t)n,
                     mpq_tune_rows(l->t, m->piece) + row * mpq_tune_row_bytes(m->piece),
-                    x + MPQ_GPTQ_ROWS * w->cols, &m->loss[item - m->tile]);
+                    x + 2 * MPQ_GPTQ_ROWS * w->cols, &m->loss[item - m->tile]);
     return 0;
 }
 
@@ -194,8 +211,8 @@ gptq_layer(struct mpq_tune *t, size_t layer, const struct mpq_input *in, size_t 
         mpq_par_for(t->o->threads, l.n_factors, factorize, &l, err) < 0)
         goto out;
     for (size_t i = 0; i < l.n_factors; i++) {
-        const size_t need =
-            mpq_gptq_scratch(l.factors[i].gptq) + MPQ_GPTQ_ROWS * l.factors[i].in->cols;
+        const size_t need = mpq_gptq_scratch(l.factors[i].gptq) +
+                            2 * MPQ_GPTQ_ROWS * l.factors[i].in->cols;
         scratch = need > scratch ? need : scratch;
     }
     if (mpq_tune_scratch(t, scratch, err) < 0 ||
@@ -215,6 +232,17 @@ out:
     return rc;
 }
 
-const struct mpq_tuner mpq_tuner_gptq = {
-    .name = "gptq", .sees_inputs = 1, .sees_quantized = 1, .layer = gptq_layer
-};
+/* Embedding and output: its last states are known, too. */
+static int
+holds(const struct mpq_piece *p)
+{
+    return (!strcmp(p->weight->name, "output") ||
+            !strcmp(p->weight->name, "token_embd")) &&
+           !mpq_type_is_float(p->type) && !mpq_type_eq(p->type, p->weight->tensor.type);
+}
+
+const struct mpq_tuner mpq_tuner_gptq = { .name = "gptq",
+                                          .sees_inputs = 1,
+                                          .sees_quantized = 1,
+                                          .holds = holds,
+                                          .layer = gptq_layer };

@@ -39,6 +39,9 @@ size_t mpq_tune_row_bytes(const struct mpq_piece *p);
 /* Tells what became of a piece, which is ready now. */
 void mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
                    const struct mpq_tuned *told);
+/* An mpq_fill_fn, CTX the mpq_tune: what is ready, as the store has it. */
+int
+mpq_tune_fill(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err *err);
 /* N floats of scratch memory for each thread. */
 MPQ_MUST_CHECK int mpq_tune_scratch(struct mpq_tune *t, size_t n, struct mpq_err *err);
 
@@ -51,7 +54,8 @@ mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *invers
  * has for it). */
 MPQ_MUST_CHECK int mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p,
                                   const double *diagonal, struct mpq_err *err);
-/* The same for every piece of LAYER that is not ready yet, which are UNSERVED. */
+/* The same for every piece of LAYER (SIZE_MAX: of none) that is not ready yet, which
+ * are UNSERVED. */
 MPQ_MUST_CHECK int mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err);
 
 #endif

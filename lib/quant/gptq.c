@@ -1,33 +1,16 @@
-/*
- * A tile of rows lies transposed, wt[column][row], in the order in which columns are
- * rounded, so that every step is vector code over the rows. Feedback to the columns of
- * the same batch is given at once, to all later ones by a matrix product at the batch's
- * end. A batch ends where a block does: the next block's scales must see it all.
- */
+/* What all rows share: the order of the columns, the factor of H^-1. */
 #include "quant/gptq.h"
 
 #include "base/buf.h"
-#include "base/simd.h"
 #include "num/factor.h"
-#include "quant/grid.h"
-#include "quant/search.h"
+#include "quant/gptq_own.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { R = MPQ_GPTQ_ROWS, BATCH = 128 };
-
-struct mpq_gptq {
-    size_t cols, block; /* block: elements whose scales are searched at once */
-    struct mpq_type type;
-    struct mpq_grid grid;
-    enum mpq_effort effort;
-    float *u;          /* [cols][cols], upper triangular, in rounding order */
-    float *importance; /* [cols] 1 / u_jj^2, at a column's own place */
-    size_t *order;     /* [cols] the column that is rounded as the i-th */
-};
+/* Of the polish, by effort. */
+static const unsigned sweeps[] = { 0, 3, 12 };
 
 struct ranked {
     double salience;
@@ -114,6 +97,15 @@ mean_diagonal(const double *h, size_t n, size_t *n_dead)
     return *n_dead < n ? sum / (double)(n - *n_dead) : 0;
 }
 
+/* Both triangles in single precision. */
+static void
+keep(float *h, const double *a, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++)
+            h[i * n + j] = h[j * n + i] = (float)a[i * n + j];
+}
+
 static int
 factorize(struct mpq_gptq *g, const double *h, double mean, double *damping,
           struct mpq_err *err)
@@ -128,6 +120,8 @@ factorize(struct mpq_gptq *g, const double *h, double mean, double *damping,
     mean = mean > 0 ? mean : 1;
     for (;; *damping = *damping > 0 ? *damping * 10 : 1e-6) {
         permute(g, h, *damping * mean, mean, a);
+        if (g->h)
+            keep(g->h, a, n);
         if (mpq_inverse_factor(a, n) == 0)
             break;
         if (!(*damping < 10)) {
@@ -169,13 +163,16 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
     g->cols = cols;
     g->type = t;
     g->effort = options->effort;
+    g->sweeps = sweeps[options->effort];
     if (!mpq_grid_of(t, &g->grid))
         assert(0); /* a type without a grid */
     g->block = mpq_grid_block(t, cols);
     g->u = mpq_array(cols, cols * sizeof *g->u);
+    if (g->sweeps)
+        g->h = mpq_array(cols, cols * sizeof *g->h);
     g->importance = mpq_array(cols, sizeof *g->importance);
     g->order = mpq_array(cols, sizeof *g->order);
-    if (!g->u || !g->importance || !g->order ||
+    if (!g->u || (g->sweeps && !g->h) || !g->importance || !g->order ||
         find_order(g, h, options->by_salience) < 0)
         goto nomem;
     if (factorize(g, h, mean, &damp, err) < 0)
@@ -201,6 +198,7 @@ mpq_gptq_free(struct mpq_gptq *g)
     if (!g)
         return;
     free(g->u);
+    free(g->h);
     free(g->importance);
     free(g->order);
     free(g);
@@ -217,211 +215,4 @@ mpq_gptq_inverse_diagonal(const struct mpq_gptq *g, double *d)
         }
         d[g->order[j]] = sum;
     }
-}
-
-/* A tile under way, cut out of the caller's scratch memory. */
-struct tile {
-    float *wt;             /* [cols][R] weights, in rounding order */
-    float *err;            /* [BATCH][R] errors over u_ii */
-    float *scale, *offset; /* [block][R], at a column's place in its block */
-    float *row;           /* [3 * block] one row of a block: weights, scales, offsets */
-    unsigned char *code;  /* [R][cols] at a column's own place */
-    unsigned char *group; /* an intB group encoded by itself */
-    size_t n;             /* rows in use */
-    struct mpq_grid grid; /* of the block under work */
-};
-
-/* Bytes of a group of an intB by itself: codes of at most 8 bits, scale, zero. */
-static size_t
-group_bytes(const struct mpq_gptq *g)
-{
-    return g->block + 4;
-}
-
-size_t
-mpq_gptq_scratch(const struct mpq_gptq *g)
-{
-    const size_t bytes = R * g->cols + group_bytes(g);
-
-    return R * g->cols + BATCH * R + 2 * g->block * R + 3 * g->block +
-           (bytes + sizeof(float) - 1) / sizeof(float);
-}
-
-static struct tile
-cut(const struct mpq_gptq *g, float *scratch, size_t n)
-{
-    struct tile t = { .wt = scratch, .n = n, .grid = g->grid };
-
-    t.err = t.wt + R * g->cols;
-    t.scale = t.err + BATCH * R;
-    t.offset = t.scale + g->block * R;
-    t.row = t.offset + g->block * R;
-    t.code = (unsigned char *)(t.row + 3 * g->block);
-    t.group = t.code + R * g->cols;
-    return t;
-}
-
-/* The K-th group of a row by itself. */
-static struct mpq_type
-group_type(const struct mpq_gptq *g, const unsigned char *row, size_t k)
-{
-    struct mpq_type t = g->type;
-
-    if (t.varied)
-        t.bits = row[k];
-    t.varied = 0;
-    t.group = 0;
-    return t;
-}
-
-/* Searches the scales of the block that begins at the I-th column in order, for every
- * row; those of block types go right into DST. */
-static void
-lay_grid(const struct mpq_gptq *g, struct tile *t, size_t i, unsigned char *dst,
-         size_t row_bytes)
-{
-    const size_t from = g->order[i] / g->block * g->block;
-    const size_t n = g->cols - from < g->block ? g->cols - from : g->block;
-    float *x = t->row, *scale = x + g->block, *offset = scale + g->block;
-
-    for (size_t r = 0; r < t->n; r++) {
-        unsigned char *to = dst + r * row_bytes;
-        for (size_t k = 0; k < n; k++)
-            x[g->order[i + k] - from] = t->wt[(i + k) * R + r];
-        if (g->type.id == MPQ_INT) {
-            const struct mpq_type whole = group_type(g, to, from / g->block);
-            mpq_encode_row(whole, x, g->importance + from, t->group, n, g->effort);
-            mpq_grid_lines(whole, t->group, n, 0, n, scale, offset);
-            mpq_intb_put_group(g->type, to, g->cols, from / g->block, scale[0],
-                               -offset[0] * mpq_inverse(scale[0]));
-        } else {
-            uint64_t at = 0;
-            if (mpq_type_row_bytes(g->type, from, &at) < 0)
-                assert(from == 0);
-            mpq_encode_row(g->type, x, g->importance + from, to + at, n, g->effort);
-            mpq_grid_lines(g->type, to, g->cols, from, n, scale, offset);
-        }
-        for (size_t k = 0; k < n; k++) {
-            t->scale[k * R + r] = scale[k];
-            t->offset[k * R + r] = offset[k];
-        }
-    }
-}
-
-/* One column of the tile: codes, and errors over u_ii. */
-MPQ_CLONES static void
-round_affine(float first, float top, const float *w, const float *scale,
-             const float *offset, float inverse_u, float *code, float *err)
-{
-    for (size_t r = 0; r < R; r++) {
-        const float level =
-            mpq_nearest((w[r] - offset[r]) * mpq_inverse(scale[r]), first, first + top);
-        code[r] = level - first;
-        err[r] = (w[r] - (scale[r] * level + offset[r])) * inverse_u;
-    }
-}
-
-MPQ_CLONES static void
-round_levels(const struct mpq_grid *grid, const float *w, const float *scale,
-             const float *offset, float inverse_u, float *code, float *err)
-{
-    for (size_t r = 0; r < R; r++) {
-        const float v = (w[r] - offset[r]) * mpq_inverse(scale[r]);
-        unsigned c = 0;
-        for (unsigned k = 1; k < grid->n_codes; k++)
-            c += v > 0.5f * (float)(grid->level[k - 1] + grid->level[k]);
-        code[r] = (float)c;
-        err[r] = (w[r] - (scale[r] * (float)grid->level[c] + offset[r])) * inverse_u;
-    }
-}
-
-/* wt[k] -= u[k] * err for the N columns that follow in the batch. */
-MPQ_CLONES static void
-feed(float *wt, const float *u, const float *err, size_t n)
-{
-    for (size_t k = 0; k < n; k++, wt += R) {
-        const float by = u[k];
-        for (size_t r = 0; r < R; r++)
-            wt[r] -= by * err[r];
-    }
-}
-
-MPQ_CLONES static double
-sum_squares(const float *x, size_t n, size_t rows)
-{
-    double sum = 0;
-
-    for (size_t i = 0; i < n; i++)
-        for (size_t r = 0; r < rows; r++)
-            sum += (double)x[i * R + r] * (double)x[i * R + r];
-    return sum;
-}
-
-static void
-round_batch(const struct mpq_gptq *g, struct tile *t, size_t begin, size_t end,
-            unsigned char *dst, size_t row_bytes)
-{
-    float code[R];
-
-    for (size_t i = begin; i < end; i++) {
-        const size_t own = g->order[i], at = own % g->block * R;
-        if (i % g->block == 0)
-            lay_grid(g, t, i, dst, row_bytes);
-        if (i % g->block == 0 && g->type.varied &&
-            !mpq_grid_of(group_type(g, dst, own / g->block), &t->grid))
-            assert(0); /* every intB has a grid */
-        const float *u = g->u + i * g->cols;
-        float *e = t->err + (i - begin) * R;
-        if (t->grid.level)
-            round_levels(&t->grid, t->wt + i * R, t->scale + at, t->offset + at,
-                         1.0f / u[i], code, e);
-        else
-            round_affine(t->grid.first, (float)(t->grid.n_codes - 1), t->wt + i * R,
-                         t->scale + at, t->offset + at, 1.0f / u[i], code, e);
-        for (size_t r = 0; r < t->n; r++)
-            t->code[r * g->cols + own] = (unsigned char)code[r];
-        feed(t->wt + (i + 1) * R, u + i + 1, e, end - i - 1);
-    }
-}
-
-/* Where the batch from BEGIN ends: after whole blocks, or within one block alone. */
-static size_t
-batch_end(const struct mpq_gptq *g, size_t begin)
-{
-    const size_t next = (begin / g->block + 1) * g->block;
-    size_t end = begin + BATCH;
-
-    if (g->block >= BATCH)
-        end = end < next ? end : next;
-    else
-        end = begin + BATCH / g->block * g->block;
-    return end < g->cols ? end : g->cols;
-}
-
-void
-mpq_gptq_encode(const struct mpq_gptq *g, const float *w, size_t n, unsigned char *dst,
-                float *scratch, double *loss)
-{
-    struct tile t = cut(g, scratch, n);
-    uint64_t row_bytes = 0;
-
-    assert(n <= R);
-    if (mpq_type_row_bytes(g->type, g->cols, &row_bytes) < 0)
-        assert(0); /* the type does not fit the rows */
-    for (size_t i = 0; i < g->cols; i++)
-        for (size_t r = 0; r < R; r++)
-            t.wt[i * R + r] = r < n ? w[r * g->cols + g->order[i]] : 0;
-    memset(t.scale, 0, 2 * g->block * R * sizeof *t.scale);
-    for (size_t begin = 0, end; begin < g->cols; begin = end) {
-        end = batch_end(g, begin);
-        round_batch(g, &t, begin, end, dst, (size_t)row_bytes);
-        if (loss)
-            *loss += sum_squares(t.err, end - begin, n);
-        if (end < g->cols)
-            mpq_gemm_sub(g->cols - end, R, end - begin, g->u + begin * g->cols + end,
-                         g->cols, t.err, R, t.wt + end * R, R);
-    }
-    for (size_t r = 0; r < n; r++)
-        mpq_grid_codes(g->type, dst + r * row_bytes, g->cols, 0, g->cols,
-                       t.code + r * g->cols);
 }

@@ -5,6 +5,7 @@
  * that an encoder of the project can lay: a block's scales are searched when its turn
  * comes, from the weights with all feedback so far and with the weight that the loss
  * gives each column, 1 / U_jj^2 for H^-1 = U^T U; then its codes are chosen one by one.
+ * In the end codes and scales are moved again, with the whole H (gptq_polish.c).
  */
 #ifndef MPQ_QUANT_GPTQ_H
 #define MPQ_QUANT_GPTQ_H
@@ -44,9 +45,10 @@ void mpq_gptq_inverse_diagonal(const struct mpq_gptq *g, double *d);
 /* Floats of scratch memory for a call of mpq_gptq_encode. */
 size_t mpq_gptq_scratch(const struct mpq_gptq *g);
 /* Encodes w[n][cols], n <= MPQ_GPTQ_ROWS, finite, into N rows at DST, where for a
- * varied intB each has the same map already. The loss of the rows is added to *loss
- * (NULL is fine). */
-void mpq_gptq_encode(const struct mpq_gptq *g, const float *w, size_t n,
-                     unsigned char *dst, float *scratch, double *loss);
+ * varied intB each has the same map already. PULL[n][cols], or NULL: sum z x^T, where z
+ * is what the outputs should be beyond those of w; what of it weights can give is aimed
+ * at. The loss of the rows is added to *loss (NULL is fine). */
+void mpq_gptq_encode(const struct mpq_gptq *g, const float *w, const float *pull,
+                     size_t n, unsigned char *dst, float *scratch, double *loss);
 
 #endif

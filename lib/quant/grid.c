@@ -1,6 +1,7 @@
 #include "quant/grid.h"
 
 #include "quant/block.h"
+#include "quant/half.h"
 
 #include <assert.h>
 #include <string.h>
@@ -119,4 +120,43 @@ mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
     row += from / c->block * c->block_bytes;
     for (size_t j = 0; j < n; j += c->block, row += c->block_bytes)
         c->put_codes(code + j, row);
+}
+
+enum mpq_grid_line
+mpq_grid_line_kind(struct mpq_type t)
+{
+    switch ((int)t.id) {
+    case MPQ_INT:
+        return t.symmetric ? MPQ_GRID_SCALE : MPQ_GRID_ZERO;
+    case MPQ_Q8_0:
+    case MPQ_Q5_0:
+    case MPQ_Q4_0:
+    case MPQ_IQ4_NL:
+        return MPQ_GRID_SCALE;
+    case MPQ_Q5_1:
+    case MPQ_Q4_1:
+        return MPQ_GRID_OFFSET;
+    default:
+        return MPQ_GRID_SHARED;
+    }
+}
+
+void
+mpq_grid_put_line(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
+                  float scale, float offset)
+{
+    const enum mpq_grid_line kind = mpq_grid_line_kind(t);
+
+    if (kind == MPQ_GRID_SHARED)
+        return;
+    if (t.id == MPQ_INT) {
+        mpq_intb_put_group(t, row, cols, t.group ? from / t.group : 0, scale,
+                           scale != 0 ? -offset / scale : 0);
+        return;
+    }
+    const struct mpq_codec *c = mpq_codec_find(t); /* the line comes first in all */
+    row += from / c->block * c->block_bytes;
+    mpq_put_f16(row, scale);
+    if (kind == MPQ_GRID_OFFSET)
+        mpq_put_f16(row + 2, offset);
 }

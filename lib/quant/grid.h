@@ -30,6 +30,18 @@ void mpq_grid_lines(struct mpq_type t, const unsigned char *row, size_t cols,
  * is N unless it ends the row. */
 void mpq_grid_codes(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
                     size_t n, const unsigned char *code);
+/* What is free to choose of the line of a block. */
+enum mpq_grid_line {
+    MPQ_GRID_SHARED, /* nothing: blocks of a super-block share factors */
+    MPQ_GRID_SCALE,  /* the scale, f16; no offset */
+    MPQ_GRID_OFFSET, /* scale and offset, f16 */
+    MPQ_GRID_ZERO    /* scale and -offset / scale, f16 */
+};
+enum mpq_grid_line mpq_grid_line_kind(struct mpq_type t);
+/* Sets the line of the block (group of an intB) that begins at column FROM of ROW,
+ * codes staying as they are; SHARED: does nothing. */
+void mpq_grid_put_line(struct mpq_type t, unsigned char *row, size_t cols, size_t from,
+                       float scale, float offset);
 /* Sets scale and zero (nothing for a symmetric one) of the G-th group of the row
  * DST[cols] of an intB. */
 void mpq_intb_put_group(struct mpq_type t, unsigned char *dst, size_t cols, size_t g,

@@ -63,6 +63,13 @@ mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 
     --only kld three.gguf >out
 if cmp -s weighed out; then fail "a text does not weigh the rounding"; else pass; fi
 
+# the embedding of a tied model, which is the output too
+plan q4_0 | sed 's/^token_embd.*/token_embd\tq4_0/' >plan.tsv
+run 0 mpq-pack -p plan.tsv -m gptq -c "$text" $few -j 1 -o one.gguf "$tiny"; silent
+run 0 mpq-pack -p plan.tsv -m gptq -c "$text" $few -j 3 -o three.gguf "$tiny"
+same one.gguf three.gguf
+run 0 mpq-pack --check plan.tsv one.gguf
+
 # closer to the model than rounding alone, by divergence
 plan q3_k >plan.tsv
 valid=$top/examples/tiny-model/text.valid.txt

@@ -376,6 +376,46 @@ START_TEST(other_weights_take_the_place_of_the_files)
 }
 END_TEST
 
+START_TEST(parts_of_a_layer_make_the_whole)
+{
+    struct mpq_err err = { 0 };
+    struct mpq_source *s = open_model(models[_i]);
+    struct mpq_forward *f;
+    struct mpq_states whole, parts, buf;
+    static const uint32_t tokens[] = { 1, 5, 9, 2, 7, 3, 4, 11, 8, 6, 10 };
+    const size_t start[] = { 0, 7, 11 };
+    const struct mpq_seqs q = { .n = 2, .tokens = tokens, .start = start };
+
+    ck_assert_msg(mpq_forward_new(&f, s, 2, &err) == 0, "%s", err.text);
+    const struct mpq_net *net = mpq_forward_net(f);
+    const size_t wide = net->n_head * net->head_dim + net->n_ff;
+    float *y = need(11 * net->n_embd, sizeof *y);
+    ck_assert_int_eq(mpq_states_new(&whole, 11, net->n_embd, SIZE_MAX, &err), 0);
+    ck_assert_int_eq(mpq_states_new(&parts, 11, net->n_embd, SIZE_MAX, &err), 0);
+    ck_assert_int_eq(mpq_states_new(&buf, 11, wide, SIZE_MAX, &err), 0);
+    ck_assert_int_eq(mpq_forward_embed(f, &q, &whole, &err), 0);
+    ck_assert_int_eq(mpq_forward_embed(f, &q, &parts, &err), 0);
+    for (size_t l = 0; l < net->n_layer; l++) {
+        ck_assert_int_eq(mpq_forward_layer(f, l, &q, &whole, &err), 0);
+        for (int p = MPQ_FORWARD_Q_K_V; p <= MPQ_FORWARD_DOWN; p++) {
+            ck_assert_int_eq(
+                mpq_forward_normed(f, l, MPQ_FORWARD_Q_K_V, &parts, 3, 2, y, &err), 0);
+            ck_assert(isfinite(y[0]) && y[0] != 0);
+            ck_assert_msg(mpq_forward_part(f, l, (enum mpq_forward_part)p, &q, &parts,
+                                           &buf, &err) == 0,
+                          "%s", err.text);
+        }
+        ck_assert_mem_eq(whole.x, parts.x, 11 * net->n_embd * sizeof(float));
+    }
+    free(y);
+    mpq_states_free(&whole);
+    mpq_states_free(&parts);
+    mpq_states_free(&buf);
+    mpq_forward_free(f);
+    mpq_source_free(s);
+}
+END_TEST
+
 START_TEST(two_models_are_tiled_alike)
 {
     struct want w;
@@ -563,6 +603,8 @@ mpq_suite(void)
     tcase_add_loop_test(tc, generation_is_that_of_each_prompt_alone, 0, N_MODELS);
     tcase_add_test(tc, nothing_to_generate);
     tcase_add_test(tc, two_models_are_tiled_alike);
+    tcase_add_loop_test(tc, parts_of_a_layer_make_the_whole, 0,
+                        sizeof models / sizeof *models);
     tcase_add_test(tc, a_token_outside_the_vocabulary_is_named);
     suite_add_tcase(s, tc);
     return s;

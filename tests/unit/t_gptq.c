@@ -2,7 +2,7 @@
  * of the decoded rows, computed here in double from the Hessian itself. */
 #include "quant/gptq.h"
 
-#include "quant/grid.h"
+#include "quant/gptq_own.h"
 #include "suite.h"
 
 #include <math.h>
@@ -76,6 +76,9 @@ loss_of(struct mpq_type t, const unsigned char *rows, size_t row_bytes)
     return sum;
 }
 
+static const float *pull; /* [ROWS][COLS] or NULL */
+static int n_sweeps = -1; /* of the polish; -1: as the effort has it */
+
 static unsigned char *
 encode(struct mpq_type t, const struct mpq_gptq_options *o, double *loss)
 {
@@ -85,12 +88,15 @@ encode(struct mpq_type t, const struct mpq_gptq_options *o, double *loss)
 
     ck_assert_int_eq(mpq_type_row_bytes(t, COLS, &row_bytes), 0);
     ck_assert_int_eq(mpq_gptq_new(&g, &h[0][0], COLS, t, o, NULL, NULL, &err), 0);
+    if (n_sweeps >= 0)
+        g->sweeps = (unsigned)n_sweeps;
     unsigned char *out = calloc(ROWS, (size_t)row_bytes);
     float *scratch = calloc(mpq_gptq_scratch(g), sizeof *scratch);
     ck_assert(out && scratch);
     *loss = 0;
     for (size_t r = 0; r < ROWS; r += MPQ_GPTQ_ROWS)
-        mpq_gptq_encode(g, w[r], ROWS - r < MPQ_GPTQ_ROWS ? ROWS - r : MPQ_GPTQ_ROWS,
+        mpq_gptq_encode(g, w[r], pull ? pull + r * COLS : NULL,
+                        ROWS - r < MPQ_GPTQ_ROWS ? ROWS - r : MPQ_GPTQ_ROWS,
                         out + r * row_bytes, scratch, loss);
     free(scratch);
     mpq_gptq_free(g);
@@ -179,6 +185,85 @@ START_TEST(feedback_beats_plain_rounding)
 }
 END_TEST
 
+START_TEST(a_line_is_put_as_it_is_read)
+{
+    const struct mpq_type t = type_of(names[_i]);
+    const enum mpq_grid_line kind = mpq_grid_line_kind(t);
+    static unsigned char row[COLS * 2], was[COLS * 2];
+    static float scale[COLS], offset[COLS];
+    const size_t block = mpq_grid_block(t, COLS), from = block < COLS ? block : 0;
+
+    make();
+    mpq_encode_row(t, w[0], NULL, row, COLS, MPQ_EFFORT_FAST);
+    memcpy(was, row, sizeof row);
+    mpq_grid_put_line(t, row, COLS, from, 0.125f, kind == MPQ_GRID_SCALE ? 0 : -0.5f);
+    if (kind == MPQ_GRID_SHARED) {
+        ck_assert_mem_eq(row, was, sizeof row);
+        return;
+    }
+    mpq_grid_lines(t, row, COLS, 0, COLS, scale, offset);
+    for (size_t c = from; c < from + block && c < COLS; c++) {
+        ck_assert_double_eq((double)scale[c], 0.125);
+        ck_assert_double_eq((double)offset[c], kind == MPQ_GRID_SCALE ? 0 : -0.5);
+    }
+    if (from) { /* the others stay */
+        mpq_grid_lines(t, was, COLS, 0, block, scale + block, offset + block);
+        ck_assert_mem_eq(scale, scale + block, block * sizeof *scale);
+    }
+}
+END_TEST
+
+START_TEST(polish_never_raises_the_loss)
+{
+    const struct mpq_type t = type_of(names[_i]);
+    const struct mpq_gptq_options o = { 0, 1, MPQ_EFFORT_DEFAULT };
+    double last = INFINITY, first = 0, loss;
+
+    make();
+    for (n_sweeps = 0; n_sweeps < 5; n_sweeps++) {
+        free(encode(t, &o, &loss));
+        if (n_sweeps == 0)
+            first = loss;
+        ck_assert_msg(loss <= last * (1 + 1e-5), "%s: sweep %d: %g after %g", names[_i],
+                      n_sweeps, loss, last);
+        last = loss;
+    }
+    n_sweeps = -1;
+    ck_assert_msg(last < first, "%s: %g, at first %g", names[_i], last, first);
+}
+END_TEST
+
+/* What outputs lack is given by weights that are as much greater: rounding those, or
+ * rounding the old ones with the pull, comes to the same. */
+START_TEST(a_pull_moves_what_is_aimed_at)
+{
+    const struct mpq_type t = type_of("q5_1");
+    const struct mpq_gptq_options o = { 0, 1, MPQ_EFFORT_DEFAULT };
+    static float by[ROWS][COLS], z[ROWS][COLS];
+    double pulled, moved;
+
+    make();
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < COLS; i++)
+            by[r][i] = 0.02f * next();
+    for (int r = 0; r < ROWS; r++)
+        for (int j = 0; j < COLS; j++) {
+            double sum = 0;
+            for (int i = 0; i < COLS; i++)
+                sum += (double)by[r][i] * h[i][j];
+            z[r][j] = (float)sum;
+        }
+    pull = &z[0][0];
+    free(encode(t, &o, &pulled));
+    pull = NULL;
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < COLS; i++)
+            w[r][i] += by[r][i];
+    free(encode(t, &o, &moved));
+    ck_assert_double_eq_tol(pulled / moved, 1, 0.01);
+}
+END_TEST
+
 START_TEST(columns_without_input_are_counted)
 {
     const struct mpq_type t = type_of("q4_0");
@@ -228,6 +313,9 @@ mpq_suite(void)
     tcase_add_loop_test(tc, a_grid_says_what_the_decoder_reads, 0, N_NAMES);
     tcase_add_loop_test(tc, the_loss_told_is_that_of_the_decoded_rows, 0, N_NAMES);
     tcase_add_loop_test(tc, feedback_beats_plain_rounding, 0, N_NAMES);
+    tcase_add_loop_test(tc, a_line_is_put_as_it_is_read, 0, N_NAMES);
+    tcase_add_loop_test(tc, polish_never_raises_the_loss, 0, N_NAMES);
+    tcase_add_test(tc, a_pull_moves_what_is_aimed_at);
     tcase_add_test(tc, columns_without_input_are_counted);
     tcase_add_test(tc, a_singular_hessian_is_damped_more);
     suite_add_tcase(s, tc);

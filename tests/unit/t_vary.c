@@ -158,7 +158,7 @@ gptq_loss(const double *h, const float *w, const char *type, const unsigned char
         memcpy(rows + r * bytes, map, GROUPS);
     ck_assert_int_eq(mpq_gptq_new(&g, h, COLS, t, &o, NULL, NULL, &err), 0);
     float *scratch = calloc(mpq_gptq_scratch(g), sizeof *scratch);
-    mpq_gptq_encode(g, w, ROWS, rows, scratch, &loss);
+    mpq_gptq_encode(g, w, NULL, ROWS, rows, scratch, &loss);
     free(scratch);
     mpq_gptq_free(g);
     return loss;

@@ -1,6 +1,7 @@
 /* Elementwise functions against the C library in double. */
 #include "suite.h"
 
+#include "num/vgrad.h"
 #include "num/vmath.h"
 
 #include <math.h>
@@ -175,6 +176,97 @@ START_TEST(sums_and_scales)
 }
 END_TEST
 
+/* Derivatives of the plain formulas by differences in double. */
+static double
+act(double x, int gelu)
+{
+    return gelu ? x / 2 * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)))
+                : x / (1 + exp(-x));
+}
+
+START_TEST(activations_go_back_by_their_derivatives)
+{
+    float x[N], up[N], dy[N], gate[N], dup[N];
+    const double h = 1e-5;
+
+    for (int gelu = 0; gelu < 2; gelu++) {
+        spread(x, N, -9, 9);
+        spread(up, N, 3, -2);
+        spread(dy, N, -1, 2);
+        memcpy(gate, x, sizeof gate);
+        memcpy(dup, up, sizeof dup);
+        (gelu ? mpq_vgelu_back : mpq_vsilu_back)(gate, dup, dy, N);
+        for (size_t i = 0; i < N; i++) {
+            const double v = (double)x[i], d = (double)dy[i];
+            const double slope = (act(v + h, gelu) - act(v - h, gelu)) / (2 * h);
+            ck_assert_double_le(fabs((double)gate[i] - d * (double)up[i] * slope),
+                                5e-6);
+            ck_assert_double_le(fabs((double)dup[i] - d * act(v, gelu)), 5e-6);
+        }
+    }
+    spread(x, N, -29, 29); /* capped values at 30 */
+    memcpy(gate, dy, sizeof gate);
+    mpq_vsoftcap_back(gate, x, N, 30);
+    for (size_t i = 0; i < N; i++) {
+        const double z = 30 * atanh((double)x[i] / 30),
+                     slope = (tanh((z + h) / 30) - tanh((z - h) / 30)) * 15 / h;
+        ck_assert_double_le(fabs((double)gate[i] - (double)dy[i] * slope), 2e-6);
+    }
+}
+END_TEST
+
+START_TEST(norm_and_rotation_go_back_by_their_transposes)
+{
+    float x[N], gain[N], dy[N], dx[N], y[N], c[8], s[8];
+
+    spread(x, N, -3, 5);
+    spread(gain, N, 0.5, 2);
+    for (size_t n = 1; n < 40; n++) {
+        spread(dy, N, -1, 2);
+        mpq_vrms_back(dx, dy, x, gain, n, 0.25f, 0);
+        for (size_t k = 0; k < n; k++) {
+            double f[2] = { 0, 0 }; /* dy times the norm, x[k] moved down and up */
+            for (int up = 0; up < 2; up++) {
+                double square = 0;
+                for (size_t i = 0; i < n; i++) {
+                    const double v = (double)x[i] + (i == k) * (up ? 1e-5 : -1e-5);
+                    square += v * v / (double)n;
+                    f[up] += v * (double)gain[i] * (double)dy[i];
+                }
+                f[up] /= sqrt(square + 0.25);
+            }
+            ck_assert_double_le(fabs((double)dx[k] - (f[1] - f[0]) / 2e-5), 5e-6);
+        }
+        memcpy(y, dx, n * sizeof *y);
+        mpq_vrms_back(y, dy, x, gain, n, 0.25f, 1);
+        for (size_t k = 0; k < n; k++)
+            ck_assert_float_eq_tol(y[k], 2 * dx[k], 1e-5f);
+        mpq_vrms_back(dy, dy, x, gain, n, 0.25f, 0); /* in place */
+        ck_assert_mem_eq(dy, dx, n * sizeof *dx);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        c[i] = (float)(1.5 * cos((double)i));
+        s[i] = (float)(1.5 * sin((double)i));
+    }
+    for (int adjacent = 0; adjacent < 2; adjacent++) { /* <R x, dy> = <x, R^T dy> */
+        spread(dy, N, -1, 2);
+        memcpy(y, x, sizeof y);
+        memcpy(dx, dy, sizeof dx);
+        mpq_vrotate(y, c, s, 8, adjacent);
+        mpq_vrotate_back(dx, c, s, 8, adjacent);
+        ck_assert_double_eq_tol(mpq_vdot(y, dy, 16), mpq_vdot(x, dx, 16), 1e-4);
+        for (size_t i = 0; i < 8; i++) { /* and of each pair */
+            float unit[16] = { 0 }, turned[16] = { 0 };
+            unit[i] = turned[i] = 1;
+            mpq_vrotate(turned, c, s, 8, adjacent);
+            mpq_vrotate_back(turned, c, s, 8, adjacent);
+            for (size_t k = 0; k < 16; k++)
+                ck_assert_float_eq_tol(turned[k], 2.25f * unit[k], 1e-5f);
+        }
+    }
+}
+END_TEST
+
 Suite *
 mpq_suite(void)
 {
@@ -188,6 +280,8 @@ mpq_suite(void)
     tcase_add_test(tc, a_normed_row_has_its_root_mean_square);
     tcase_add_test(tc, rotation_turns_each_pair);
     tcase_add_test(tc, sums_and_scales);
+    tcase_add_test(tc, activations_go_back_by_their_derivatives);
+    tcase_add_test(tc, norm_and_rotation_go_back_by_their_transposes);
     suite_add_tcase(s, tc);
     return s;
 }
