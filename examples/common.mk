@@ -29,7 +29,7 @@ BIN          ?= $(top)/bin
 
 export PATH := $(BIN):$(PATH)
 
-.PHONY: all help probes report clean
+.PHONY: all help probes report clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
@@ -91,7 +91,8 @@ $M/%.eval: $S/%.gguf $(measure_inputs) $(finals)
 	@mkdir -p $M
 	mpq-eval $(measure) -o $@ $<
 
-$M/report.tsv: $(plans:%=$M/%.eval)
+# Made anew each time, since it may be about other plans or metrics than before.
+$M/report.tsv: $(plans:%=$M/%.eval) FORCE
 	@awk -f $(top)/examples/report.awk -v metrics='$(metrics)' -v foreign='$(foreign)' \
 	    -v method='$(if $(findstring --per-item,$(measure)),$(method))' \
 	    $(foreach p,$(plans),plan=$p bytes=$$(wc -c <$S/$p.gguf) $S/plan.$p $M/$p.eval) >$@

@@ -32,6 +32,8 @@ equal "$(value nsds em) $(value inverted em)" \
 # once made, nothing is made again; another budget reads the same figures of the weights
 pipe nsds $small RANDOM_SEEDS=2; silent
 equal 1 "$(find nsds -name stats.tsv | wc -l | tr -d ' ')"
+pipe nsds $small CONTROLS='random inverted' RANDOM_SEEDS=1
+equal "nsds random inverted " "$(rows "$r" | cut -f1 | tr '\n' ' ')" "other plans"
 pipe nsds $small BITS=3.5 ALLOC=exact METRIC=loss CONTROLS=inverted
 equal "1 2" "$(find nsds -name stats.tsv | wc -l | tr -d ' ') $(find nsds -name report.tsv | wc -l | tr -d ' ')" "tables"
 equal loss "$(grep -h '^#plan.bytes.predicted.loss' $(report nsds) | cut -f4)"
