@@ -45,7 +45,7 @@ static const struct cli_opt opts[] = {
     { 0, "by", CLI_CHOICE, &ev.by, 0, 0, "layer|module|tensor", "what a unit is" },
     { 0, "rest", CLI_FLAG, &ev.rest, 0, 0, NULL, "embedding and output are units too" },
     { 0, "pack", CLI_CHOICE, &ev.pack, 0, 0, "rtn|hqq|awq|gptq",
-      "how units are rounded" },
+      "how units are rounded; awq, gptq need -c" },
     { 0, "effort", CLI_CHOICE, &ev.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
     { 'c', "calib", CLI_STR, &ev.calib, 0, 0, "FILE",
