@@ -211,7 +211,7 @@ compute(struct job *j, struct mpq_err *err)
 
     if (mpq_fill(&in, j->damage, j->se, j->fits, &why) == 0)
         return 0;
-    return mpq_fail(err, why.code, "%s: %s", j->probe.file, why.text);
+    return mpq_fail(err, (enum mpq_code)why.code, "%s: %s", j->probe.file, why.text);
 }
 
 /* ##fill ffn_down n=30 scale=0.8 correlation=0.98 within=0.95 factor=1.2 */

@@ -32,6 +32,11 @@ only() {
 only cblas.h num; only lapacke.h num; only zlib.h fmt; only yaml.h fmt; only jansson.h fmt
 only pcre2.h fmt
 
+# clang before 18 makes a global symbol of every function that it picks a version of.
+grep -h -A1 '^MPQ_CLONES ' lib/*/*.c | sed -n 's/^\([a-z_0-9]*\)(.*/\1/p' | sort | uniq -d |
+    while read -r f; do echo "lint: two functions with MPQ_CLONES are called $f"; done |
+    grep . && status=1
+
 if command -v clang-format >/dev/null; then
     clang-format --dry-run -Werror cmd/*.[ch] lib/*/*.[ch] tests/unit/*.[ch] \
         tests/fuzz/*.[ch] >/tmp/lint.$$ 2>&1 || {

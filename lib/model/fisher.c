@@ -122,7 +122,7 @@ add_gram(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 }
 
 MPQ_CLONES static void
-add_squares(double *sum, const float *x, size_t n)
+add_gradient_squares(double *sum, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         sum[i] += (double)x[i] * (double)x[i];
@@ -137,7 +137,7 @@ add_columns(double *to, const float *x, size_t stride, size_t n, size_t cols,
     double sum[COLUMNS] = { 0 };
 
     for (size_t t = 0; t < n; t++)
-        add_squares(sum, x + t * stride + from, width);
+        add_gradient_squares(sum, x + t * stride + from, width);
     for (size_t c = 0; c < width; c++)
         to[from + c] += sum[c];
 }

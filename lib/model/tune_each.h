@@ -1,7 +1,9 @@
 /*
  * Units of a model quantized one by one, all else as it is: what mpq_tune makes of a
  * plan that changes that unit alone. So inputs are those of the unchanged model, which
- * the text passes once, layer by layer.
+ * the text passes once, layer by layer. Only gptq's walk (tune_walk.h) within a unit of
+ * several matrices, where later inputs are as the earlier ones leave them, is not
+ * followed: that takes a pass for each unit and type.
  */
 #ifndef MPQ_MODEL_TUNE_EACH_H
 #define MPQ_MODEL_TUNE_EACH_H

@@ -40,7 +40,7 @@ mpq_gptq_snap(const struct mpq_gptq *g, float *scale, float *offset)
 
 /* The normal equations of moving a line. */
 MPQ_CLONES static void
-solve(int both, const struct mpq_gptq_normal *n, float *scale, float *offset)
+solve_line(int both, const struct mpq_gptq_normal *n, float *scale, float *offset)
 {
     for (size_t r = 0; r < R; r++) {
         const float det = n->ll[r] * n->oo[r] - n->lo[r] * n->lo[r];
@@ -59,7 +59,7 @@ mpq_gptq_solve(const struct mpq_gptq *g, const struct mpq_gptq_normal *n, float 
 {
     const enum mpq_grid_line kind = mpq_grid_line_kind(g->type);
 
-    solve(kind != MPQ_GRID_SCALE, n, scale, offset);
+    solve_line(kind != MPQ_GRID_SCALE, n, scale, offset);
     snap(kind, scale, offset);
 }
 

@@ -64,8 +64,8 @@ polish_codes(const struct mpq_gptq *g, struct mpq_gptq_tile *t)
 }
 
 MPQ_CLONES static void
-add_normal(struct mpq_gptq_normal *n, const float *level, const float *hl, float h1,
-           const float *gradient)
+add_normal_equation(struct mpq_gptq_normal *n, const float *level, const float *hl,
+                    float h1, const float *gradient)
 {
     for (size_t r = 0; r < R; r++) {
         n->ll[r] += level[r] * hl[r];
@@ -110,7 +110,8 @@ polish_line(const struct mpq_gptq *g, struct mpq_gptq_tile *t, size_t i, size_t 
         float h1 = 0;
         for (size_t j = 0; j < n; j++)
             h1 += h[k * g->cols + j];
-        add_normal(&normal, level + k * R, hl + k * R, h1, t->wt + (i + k) * R);
+        add_normal_equation(&normal, level + k * R, hl + k * R, h1,
+                            t->wt + (i + k) * R);
     }
     memcpy(scale, t->scale + i * R, sizeof scale);
     memcpy(offset, t->offset + i * R, sizeof offset);

@@ -113,9 +113,10 @@ truth blk.3 'blk\.3\..*' q4_0 "$model" $how -- -m hqq
 run 0 mpq-eval $how --each q3_k --effort fast -c few.jsonl --calib-ctx 64 --samples 6 -l 2-3 "$model"
 cp out probe
 truth blk.3 'blk\.3\..*' q3_k "$model" $how -- --effort fast -c few.jsonl --ctx 64 --samples 6
-run 0 mpq-eval $how --each q3_k,int4g32 --pack gptq -c few.jsonl -l 1-3 --rest "$model"; cp out probe
-truth blk.3 'blk\.3\..*' q3_k "$model" $how -- -m gptq -c few.jsonl
-truth blk.1 'blk\.1\..*' int4g32 "$model" $how -- -m gptq -c few.jsonl
+# of a larger unit mpq-pack sees the inputs that its first matrices leave to the others
+run 0 mpq-eval $how --each q3_k,int4g32 --pack gptq -c few.jsonl -l 1-3 --by tensor "$model"; cp out probe
+truth blk.3.ffn_down 'blk\.3\.ffn_down' q3_k "$model" $how -- -m gptq -c few.jsonl
+truth blk.1.attn_q 'blk\.1\.attn_q' int4g32 "$model" $how -- -m gptq -c few.jsonl
 run 0 mpq-eval $how --each q3_k,int4g32 --pack awq -c few.jsonl -l 1-3 --by module "$model"; cp out probe
 truth blk.3.attn 'blk\.3\.attn.*' q3_k "$model" $how -- -m awq -c few.jsonl
 truth blk.2.ffn 'blk\.2\.ffn.*' int4g32 "$model" $how -- -m awq -c few.jsonl
