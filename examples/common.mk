@@ -35,7 +35,8 @@ export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := all
 
 help:
-	@sed -n '/^#   make/s/^# *//p' $(firstword $(MAKEFILE_LIST))
+	@sed -n '/^#   make/,/[^\\]$$/s/^# *//p' $(firstword $(MAKEFILE_LIST))
+	@echo 'Paths are relative to this folder, or absolute.'
 
 # --- where: W for what is learned, S for plans and packed files, M for what they come to --
 
@@ -43,10 +44,14 @@ files = $(foreach f,$1,$(if $(wildcard $f/config.json),$f/*.json $f/*.safetensor
 sum = $(shell { cat $(call files,$1) | cksum; echo '$2'; } | cksum | cut -d' ' -f1)
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
-$(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read)))
+$(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read (paths are relative to $(CURDIR)))))
 W := $(WORK)/$(call sum,$(inputs),$(options))
 S := $W/$(label)
 M := $S$(if $(finals),/$(call sum,$(finals),$(measure)))
+else
+W := $(WORK)
+S := $W/plans
+M := $S
 endif
 
 # --- probes, in SHARDS parts ---------------------------------------------------------

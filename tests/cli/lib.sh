@@ -7,6 +7,7 @@ BIN=${BIN:-$top/bin}
 PATH=$BIN:$PATH
 LC_ALL=C
 export PATH LC_ALL
+unset MAKEFLAGS MFLAGS # of a make that runs the tests: those in them are others
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
