@@ -20,6 +20,9 @@ cli_types(const char *list, struct mpq_type types[CLI_MAX_TYPES], size_t *n,
             return mpq_fail(err, MPQ_EUSAGE,
                             "-t: '%.*s' is no type that can be written", (int)length,
                             list);
+        for (size_t i = 0; i < *n; i++)
+            if (mpq_type_eq(types[i], *t))
+                return mpq_fail(err, MPQ_EUSAGE, "-t: '%s' stands there twice", word);
         if (++*n == CLI_MAX_TYPES)
             return mpq_fail(err, MPQ_EUSAGE, "-t: more than %d types",
                             CLI_MAX_TYPES - 1);

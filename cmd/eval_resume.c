@@ -1,6 +1,8 @@
 /* mpq-eval --each --resume: going on from the rows that are there. */
 #include "eval_each_own.h"
 
+#include "base/parse.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -63,11 +65,39 @@ check_head(struct past *p, const struct mpq_buf *head, struct mpq_err *err)
 
     while (want < head->data + head->len) {
         const size_t length = strcspn(want, "\n");
-        if (!(line = next_line(p, &n)))
-            return 0;
+        if (!(line = next_line(p, &n))) { /* cut within the line that should come */
+            const size_t left = (size_t)(p->end - p->at);
+            if (left <= length && memcmp(p->at, want, left) == 0)
+                return 0;
+            p->line++;
+            return refuse(p, p->at, left, want, err);
+        }
         if (n != length || memcmp(line, want, n) != 0)
             return refuse(p, line, n, want, err);
         want += length + 1;
+    }
+    return 1;
+}
+
+/* Are these N bytes the four figures of a row? */
+static int
+are_figures(const char *text, size_t n)
+{
+    enum { FIGURES = 4, MOST = 40 };
+    char word[MOST];
+    double value;
+
+    for (int i = 0; i < FIGURES; i++) {
+        const char *tab = i < FIGURES - 1 ? memchr(text, '\t', n) : text + n;
+        const size_t length = tab ? (size_t)(tab - text) : MOST;
+        if (length >= MOST)
+            return 0;
+        memcpy(word, text, length);
+        word[length] = '\0';
+        if (strlen(word) != length || mpq_parse_double(word, &value) < 0)
+            return 0;
+        n -= i < FIGURES - 1 ? length + 1 : length;
+        text = tab + 1;
     }
     return 1;
 }
@@ -79,6 +109,11 @@ check_row(struct each_job *e, const struct past *p, const struct mpq_buf *want,
 {
     if (n <= want->len || memcmp(line, want->data, want->len) != 0)
         return refuse(p, line, n, want->data, err);
+    if (!are_figures(line + want->len, n - want->len))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s:%zu: no figures where four should be: '%.*s'", ev.resume,
+                        p->line, (int)(n - want->len < 80 ? n - want->len : 80),
+                        line + want->len);
     e->n_known++;
     return 0;
 }
@@ -171,7 +206,10 @@ go_on(struct each_job *e, const struct mpq_buf *head, struct mpq_err *err)
     uint64_t keep = 0;
     int rc = -1;
 
-    if (stat(ev.resume, &st) == 0 && mpq_map_open(&map, ev.resume, err) < 0)
+    const int is_there = stat(ev.resume, &st) == 0;
+    if (is_there && !S_ISREG(st.st_mode))
+        return mpq_fail(err, MPQ_EUSAGE, "--resume: %s is no regular file", ev.resume);
+    if (is_there && mpq_map_open(&map, ev.resume, err) < 0)
         return -1;
     if (look(e, &map, head, &keep, err) < 0)
         goto out;

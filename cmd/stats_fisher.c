@@ -84,6 +84,19 @@ make_labels(struct job *j, struct mpq_err *err)
     return 0;
 }
 
+/* A map of bits comes from Hessians, which are not there when rows are rounded. */
+static int
+refuse_varied(const struct job *j, struct mpq_err *err)
+{
+    char name[MPQ_TYPE_NAME_MAX];
+
+    for (size_t k = 0; k < j->how.n_types; k++)
+        if (j->types[k].varied)
+            return mpq_fail(err, MPQ_EUSAGE, "-t: the damage of %s is not predicted",
+                            mpq_type_name(j->types[k], name));
+    return 0;
+}
+
 static int
 prepare(struct job *j, struct mpq_err *err)
 {
@@ -96,7 +109,8 @@ prepare(struct job *j, struct mpq_err *err)
                                            .effort = (enum mpq_effort)stats_text.effort,
                                            .n_threads = threads };
     if (stats_text.types &&
-        cli_types(stats_text.types, j->types, &j->how.n_types, err) < 0)
+        (cli_types(stats_text.types, j->types, &j->how.n_types, err) < 0 ||
+         refuse_varied(j, err) < 0))
         return -1;
     j->rows = mpq_array(mpq_source_count(j->s), sizeof *j->rows);
     if (!j->rows)

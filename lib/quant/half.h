@@ -94,10 +94,9 @@ static inline float
 mpq_f16_round(float x)
 {
     const float y = mpq_f16_clamp(x);
-    const int32_t power = (int32_t)(mpq_f32_bits(y) & 0x7f800000u);
-    const int32_t least = 113 << 23;
+    const uint32_t power = mpq_f32_bits(y) & 0x7f800000u, least = 113u << 23;
     const float magic =
-        1.5f * mpq_bits_f32((uint32_t)((power > least ? power : least) + (13 << 23)));
+        1.5f * mpq_bits_f32((power > least ? power : least) + (13u << 23));
     return (y + magic) - magic;
 }
 

@@ -210,6 +210,11 @@ run 0 mpq-eval -j 1 $how --each back --ref "$model" packed.gguf; same out back
 rows back | head -9 >cut; grep '^#' back | grep -v '^##end' | cat - cut >part.tsv
 run 0 mpq-eval -q $how --each back --ref "$model" --resume part.tsv packed.gguf
 tail -1 back >want; tail -1 part.tsv >got; same want got
+head -c 300 /dev/zero >zeros; cp zeros was
+run 1 mpq-eval -q $how --each back --ref "$model" --resume zeros packed.gguf; one_line; same zeros was
+run 2 mpq-eval -q $how --each back --ref "$model" --resume /dev/full packed.gguf; says "no regular file"
+awk -F'\t' -v OFS='\t' '$1 == "blk.0.attn_q" && $6 == "kld" { $9 = "garbage" } { print }' back | grep -v '^##end' >odd.tsv
+run 1 mpq-eval -q $how --each back --ref "$model" --resume odd.tsv packed.gguf; one_line; says "no figures"
 run 2 mpq-eval $how --each back packed.gguf; says "takes --ref MODEL"
 run 2 mpq-eval $how --each back --pack hqq --ref "$model" packed.gguf; says "quantizes nothing"
 run 2 mpq-eval $how --each back --by layer --ref "$model" packed.gguf; says "goes by tensor"

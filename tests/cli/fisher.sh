@@ -95,4 +95,7 @@ if [ -w /dev/full ]; then
     sh_run 1 "$measure -f hessian --fisher '$model' >/dev/full"; one_line
     sh_run 1 "$measure -f damage -t q4_k '$model' >/dev/full"; one_line
 fi
+run 2 mpq-stats -c "$top/examples/tiny-model/text.calib.txt" -f damage -t q2_k,q2_k "$top/examples/tiny-model/tiny-model.gguf"; says "stands there twice"
+run 2 mpq-stats -c "$top/examples/tiny-model/text.calib.txt" -f damage -t q2_k,int4g64v "$top/examples/tiny-model/tiny-model.gguf"; says "is not predicted"
+
 finish
