@@ -94,11 +94,12 @@ cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err);
 MPQ_MUST_CHECK int
 cli_layers(uint64_t n_layer, uint64_t *first, uint64_t *last, struct mpq_err *err);
 
-/* The comma-separated types of -t, all of which can be written, into TYPES; misuse when
- * they are not. */
+/* The comma-separated types of OPTION, all of which can be written and none twice, into
+ * TYPES; else misuse. */
 enum { CLI_MAX_TYPES = 64 };
-MPQ_MUST_CHECK int cli_types(const char *list, struct mpq_type types[CLI_MAX_TYPES],
-                             size_t *n, struct mpq_err *err);
+MPQ_MUST_CHECK int
+cli_types(const char *option, const char *list, struct mpq_type types[CLI_MAX_TYPES],
+          size_t *n, struct mpq_err *err);
 
 /* A bar with rate and time left on standard error; silent unless it is a terminal and
  * the work takes longer than a second (or --progress=always). Thread-safe. */

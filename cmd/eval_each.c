@@ -16,32 +16,9 @@ const char *const ev_methods[] = { "rtn", "hqq", "awq", "gptq" };
 static int
 parse_types(struct each_job *e, struct mpq_err *err)
 {
-    char word[MPQ_TYPE_NAME_MAX];
-
     e->back = strcmp(ev.each, "back") == 0;
     e->n_types = 1;
-    if (e->back)
-        return 0;
-    e->n_types = 0;
-    for (const char *list = ev.each;; list++) {
-        const size_t n = strcspn(list, ",");
-        struct mpq_type *t = &e->types[e->n_types];
-        snprintf(word, sizeof word, "%.*s", (int)n, list);
-        if (n >= sizeof word || mpq_type_parse(word, t) < 0 || !mpq_codec_writes(*t))
-            return mpq_fail(err, MPQ_EUSAGE,
-                            "--each: '%.*s' is no type that can be written",
-                            (int)(n < 80 ? n : 80), list);
-        for (size_t i = 0; i < e->n_types; i++)
-            if (mpq_type_eq(e->types[i], *t))
-                return mpq_fail(err, MPQ_EUSAGE, "--each: '%s' stands there twice",
-                                word);
-        if (++e->n_types == EACH_TYPES)
-            return mpq_fail(err, MPQ_EUSAGE, "--each: more than %d types",
-                            EACH_TYPES - 1);
-        list += n;
-        if (!*list)
-            return 0;
-    }
+    return e->back ? 0 : cli_types("--each", ev.each, e->types, &e->n_types, err);
 }
 
 int

@@ -11,11 +11,9 @@
 #include "model/tune_each.h"
 #include "quant/imatrix.h"
 
-enum { EACH_TYPES = 64 };
-
 struct each_job {
     struct ev_job *j;
-    struct mpq_type types[EACH_TYPES];
+    struct mpq_type types[CLI_MAX_TYPES];
     size_t n_types;
     int back; /* units get the reference's weights; their type is what they have */
     struct mpq_probe_units units;

@@ -181,7 +181,7 @@ static int
 run(char **names, size_t n, struct mpq_err *err)
 {
     if (check_options(err) < 0 ||
-        (type_list && cli_types(type_list, score.types, &score.n_types, err) < 0))
+        (type_list && cli_types("-t", type_list, score.types, &score.n_types, err) < 0))
         return -1;
     if (tau)
         return score_tau(names, n, err);

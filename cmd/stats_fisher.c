@@ -109,7 +109,7 @@ prepare(struct job *j, struct mpq_err *err)
                                            .effort = (enum mpq_effort)stats_text.effort,
                                            .n_threads = threads };
     if (stats_text.types &&
-        (cli_types(stats_text.types, j->types, &j->how.n_types, err) < 0 ||
+        (cli_types("-t", stats_text.types, j->types, &j->how.n_types, err) < 0 ||
          refuse_varied(j, err) < 0))
         return -1;
     j->rows = mpq_array(mpq_source_count(j->s), sizeof *j->rows);
