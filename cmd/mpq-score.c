@@ -134,14 +134,24 @@ score_free(struct score_tables *t)
 }
 
 int
-score_begin(const struct score_tables *t, struct mpq_tsv_writer *w, struct mpq_out *out,
-            const char *kind, struct mpq_err *err)
+score_write(const struct score_tables *t, const char *kind, score_put_fn *put,
+            const void *job, struct mpq_err *err)
 {
     const char *model = mpq_tsv_info(t->meta, "model");
+    struct mpq_out *out = NULL;
+    struct mpq_tsv_writer w;
+    int rc = -1;
 
-    if (cli_begin_table(w, out, kind, model ? model : "", err) < 0)
-        return -1;
-    return mpq_layout_copy_meta(t->meta, w, err);
+    if (cli_open_output(&out, 0, err) < 0 ||
+        cli_begin_table(&w, out, kind, model ? model : "", err) < 0 ||
+        mpq_layout_copy_meta(t->meta, &w, err) < 0 || put(job, &w, err) < 0 ||
+        mpq_tsv_end(&w, err) < 0)
+        goto out;
+    rc = mpq_out_close(out, err);
+    out = NULL;
+out:
+    mpq_out_free(out);
+    return rc;
 }
 
 /* Options that the input has no use for are refused: they would do nothing. */

@@ -256,24 +256,26 @@ put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
     return 0;
 }
 
+/* All rows, with what stands before them. */
+static int
+put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct job *j = job;
+
+    return put_fits(j, w, err) < 0 || put_rows(j, w, err) < 0 ? -1 : 0;
+}
+
 int
 score_fill(char **names, size_t n, struct mpq_err *err)
 {
     struct job j = { 0 };
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
     int rc = -1;
 
     if (read_inputs(&j, names, n, err) < 0 || score_one_model(&j.probes, err) < 0 ||
-        compute(&j, err) < 0 || cli_open_output(&out, 0, err) < 0 ||
-        score_begin(&j.probes, &w, out, "damage", err) < 0 ||
-        put_fits(&j, &w, err) < 0 || put_rows(&j, &w, err) < 0 ||
-        mpq_tsv_end(&w, err) < 0)
+        compute(&j, err) < 0)
         goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
+    rc = score_write(&j.probes, "damage", put_all, &j, err);
 out:
-    mpq_out_free(out);
     close_job(&j);
     return rc;
 }

@@ -236,12 +236,19 @@ put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
     return rc;
 }
 
+/* All rows, with what stands before them. */
+static int
+put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct job *j = job;
+
+    return put_meta(j, w, err) < 0 || put_rows(j, w, err) < 0 ? -1 : 0;
+}
+
 int
 score_refine(char **names, size_t n, struct mpq_err *err)
 {
     struct job j = { 0 };
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
     int rc = -1;
 
     if (n > 1)
@@ -251,15 +258,8 @@ score_refine(char **names, size_t n, struct mpq_err *err)
         mpq_damage_read(&j.damage, j.tables.meta, &j.layout, err) < 0 ||
         read_objectives(&j, err) < 0 || compute(&j, err) < 0)
         goto out;
-    if (cli_open_output(&out, 0, err) < 0 ||
-        score_begin(&j.tables, &w, out, "damage", err) < 0 ||
-        put_meta(&j, &w, err) < 0 || put_rows(&j, &w, err) < 0 ||
-        mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
+    rc = score_write(&j.tables, "damage", put_all, &j, err);
 out:
-    mpq_out_free(out);
     close_job(&j);
     return rc;
 }

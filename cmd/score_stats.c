@@ -107,6 +107,15 @@ put_damages(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
     return 0;
 }
 
+/* All rows, with what stands before them. */
+static int
+put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct job *j = job;
+
+    return score.n_types ? put_damages(j, w, err) : put_scores(j, w, err);
+}
+
 int
 score_stats(char **names, size_t n, struct mpq_err *err)
 {
@@ -115,10 +124,7 @@ score_stats(char **names, size_t n, struct mpq_err *err)
                                        .official = score.variant,
                                        .bits = widths[score.bits],
                                        .by_tensor = score.by };
-    const char *kind = score.n_types ? "damage" : "scores";
     struct job j = { 0 };
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
     int rc = -1;
 
     if (score_read(&j.tables, names, n, "stats", err) < 0 ||
@@ -128,15 +134,8 @@ score_stats(char **names, size_t n, struct mpq_err *err)
         mpq_statset_new(&j.stats, j.tables.all, j.tables.n, err) < 0 ||
         mpq_score_run(&j.scores, &j.stats, &how, err) < 0)
         goto out;
-    if (cli_open_output(&out, 0, err) < 0 ||
-        score_begin(&j.tables, &w, out, kind, err) < 0 ||
-        (score.n_types ? put_damages(&j, &w, err) : put_scores(&j, &w, err)) < 0 ||
-        mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
+    rc = score_write(&j.tables, score.n_types ? "damage" : "scores", put_all, &j, err);
 out:
-    mpq_out_free(out);
     close_job(&j);
     return rc;
 }
