@@ -29,6 +29,11 @@ BIN          ?= $(top)/bin
 
 export PATH := $(BIN):$(PATH)
 
+# The types intB are held by the native container alone.
+native  := $(findstring int,$(TYPES))
+kind    := $(if $(native),safetensors,gguf)
+runtime := $(if $(native),--runtime native)
+
 .PHONY: all help probes report clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -84,15 +89,15 @@ controls := $(foreach c,$(CONTROLS),$(if $(filter random,$c),$(seeds),$c))
 plans := $(method) $(others) $(controls)
 
 $(controls:%=$S/plan.%): $S/plan.%: $(damage) $S/plan.$(firstword $(method))
-	mpq-alloc -q $(budget) -t $(TYPES) -m $(basename $*) \
+	mpq-alloc -q $(budget) $(runtime) -t $(TYPES) -m $(basename $*) \
 	    --seed $(or $(patsubst .%,%,$(suffix $*)),$(SEED)) -o $@ $<
 
 # --- packed and measured --------------------------------------------------------------
 
-$S/%.gguf: $S/plan.% $(pack_inputs)
-	mpq-pack -p $< -m $(QUANTIZER) $(pack) -o $@ '$(MODEL)'
+$S/%.$(kind): $S/plan.% $(pack_inputs)
+	mpq-pack -p $< $(native:%=-f safetensors) -m $(QUANTIZER) $(pack) -o $@ '$(MODEL)'
 
-$M/%.eval: $S/%.gguf $(measure_inputs) $(finals)
+$M/%.eval: $S/%.$(kind) $(measure_inputs) $(finals)
 	@mkdir -p $M
 	mpq-eval $(measure) -o $@ $<
 
@@ -100,7 +105,7 @@ $M/%.eval: $S/%.gguf $(measure_inputs) $(finals)
 $M/report.tsv: $(plans:%=$M/%.eval) FORCE
 	@awk -f $(top)/examples/report.awk -v metrics='$(metrics)' -v foreign='$(foreign)' \
 	    -v method='$(if $(findstring --per-item,$(measure)),$(method))' \
-	    $(foreach p,$(plans),plan=$p bytes=$$(wc -c <$S/$p.gguf) $S/plan.$p $M/$p.eval) >$@
+	    $(foreach p,$(plans),plan=$p bytes=$$(wc -c <$S/$p.$(kind)) $S/plan.$p $M/$p.eval) >$@
 
 report: $M/report.tsv
 	@cat $<
@@ -111,7 +116,7 @@ show = echo; column -t -s "$$(printf '\t')" $M/report.tsv 2>/dev/null || cat $M/
 # The packed plan comes out, and with it what it is worth: never in silence.
 define ship
 @$(show)
-@cp $S/$(method).gguf '$(OUT).part' && mv '$(OUT).part' '$(OUT)'
+@cp $S/$(method).$(kind) '$(OUT).part' && mv '$(OUT).part' '$(OUT)'
 @awk -f $(top)/examples/verdict.awk -v out='$(OUT)' $M/report.tsv
 endef
 
