@@ -61,7 +61,7 @@ endif
 
 # --- probes, in SHARDS parts ---------------------------------------------------------
 
-n_layer = $(shell mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
+n_layer = $(shell PATH='$(PATH)' mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
 probes := $(foreach k,$(shell seq 1 $(SHARDS)),$W/probe.$k-$(SHARDS).tsv)
 
 probes: $(probes)
