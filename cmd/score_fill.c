@@ -222,10 +222,14 @@ put_fits(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
         const struct mpq_fill_family *f = &j->fits[i];
         if (f->n == 0)
             continue;
-        cli_debug("%s: %zu probes are %.3g times the figure of %s, give or take a "
-                  "factor of %.2f; correlation %.2f, of units alone %.2f",
-                  j->families.names[i], f->n, f->scale, j->all.file, f->factor,
-                  f->correlation, f->within);
+        if (f->n == 1)
+            cli_debug("%s: one probe is %.3g times the figure of %s",
+                      j->families.names[i], f->scale, j->all.file);
+        else
+            cli_debug("%s: %zu probes are %.3g times the figure of %s, give or take a "
+                      "factor of %.2f; correlation %.2f, of units alone %.2f",
+                      j->families.names[i], f->n, f->scale, j->all.file, f->factor,
+                      f->correlation, f->within);
         if (mpq_tsv_put_meta(w, err,
                              "fill %s n=%zu scale=%.6g correlation=%.4f within=%.4f "
                              "factor=%.4f",

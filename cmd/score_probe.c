@@ -52,7 +52,10 @@ split(struct words *w, const char *list, const char *option, struct mpq_err *err
             return mpq_fail(err, MPQ_EUSAGE, "%s: more than %d", option,
                             MAX_OBJECTIVES);
         w->words[w->n++] = p;
-        p += strcspn(p, ",");
+        const size_t n = strcspn(p, ",");
+        if (!n)
+            return mpq_fail(err, MPQ_EUSAGE, "%s %s: a word is empty", option, list);
+        p += n;
         if (!*p)
             return 0;
         *p = '\0';

@@ -91,6 +91,8 @@ say_limits(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
     uint64_t low, high, now = mpq_alloc_present_bytes(a);
 
     mpq_alloc_interval(a, &low, &high);
+    if (now && r->file_bytes == now && r->size == high)
+        mpq_buf_adds(text, "the model fits as it is: nothing is quantized\n");
     if (r->size == low && low < high) {
         mpq_alloc_ways(a, &ways);
         mpq_buf_adds(text,

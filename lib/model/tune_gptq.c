@@ -50,11 +50,17 @@ factorize(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
                                               .by_salience = 1,
                                               .effort = l->t->o->effort };
 
+    struct mpq_err why = { 0 };
+    size_t i = 0;
+
     (void)thread;
     if (mpq_gptq_new(&f->gptq, f->in->gram, f->in->cols, f->type, &options, &f->n_dead,
-                     &f->damping, err) < 0)
-        return -1;
-    return 0;
+                     &f->damping, &why) == 0)
+        return 0;
+    while (l->matrices[i].factor != item)
+        i++;
+    return mpq_fail(err, (enum mpq_code)why.code, "%s: %s",
+                    l->matrices[i].piece->weight->name, why.text);
 }
 
 /* What the outputs of rows [row, row + n) should be beyond w x, times x^T. */

@@ -231,6 +231,7 @@ grep '^blk' mixed.tsv | awk -F '\t' '{ print $1 "\tq4_1\t5\t" $3 "\t" 100 }' >>d
 run 0 mpq-alloc -q -b 8 d.tsv; equal q2_k "$(awk '/^blk.0/ { print $2 }' out)" "a present type that is given a damage"
 # the header that mpq-pack writes is a little longer than another's: what is missing is said
 run 0 mpq-alloc --size $((full - 1)) mixed.tsv; says "--size $full keeps everything as it is (1 bytes more"
+run 0 mpq-alloc --size $((full + 1)) mixed.tsv; says "the model fits as it is: nothing is quantized"
 
 # tables of parts, one after the other, are the whole
 part() { echo "##mpq scores 1 tool=x"; cat tiny.shape; echo "#unit	score	params"; sed -n "$1" rows; echo "##end $2"; }

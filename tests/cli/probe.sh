@@ -78,6 +78,7 @@ run 0 mpq-score -m moa --task wiki,sums all.tsv; grep -v '^##mpq' out >a; same a
 run 0 mpq-score -m moa --metric ppl,kld,loss -w 1,1,2 all.tsv
 equal "0.2125 0.027157" "$(row 'blk.0 q4_0')" # .25*3/10 + .25*.3/1 + .5*1/8
 run 2 mpq-score -m moa --metric ppl,kld,loss all.tsv; says "3 objectives: -w has to weigh them"
+run 2 mpq-score -m moa --metric , all.tsv; says "a word is empty"
 
 # One metric: deltas as they are; several tables are parts.
 run 0 mpq-score -m kld ppl.tsv; equal "0.3 0.03" "$(row 'blk.0 q4_0')"; cp out kld.tsv
@@ -242,7 +243,7 @@ prints "##fill attn_q n=1 scale=10 "
 grep '^##tensor\|^##file' out >meta; same meta shape
 mv out filled.tsv
 run 0 mpq-alloc -q -b 6 filled.tsv
-run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "give or take a factor of"
+run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "one probe is 10 times the figure of"
 run 2 mpq-score -m moa --fill cheap.tsv few.tsv few.tsv; says "--fill goes with one metric"
 run 2 mpq-score --fill cheap.tsv few.tsv; says "--fill goes with one metric"
 run 1 mpq-score -m kld --fill few.tsv few.tsv; one_line
