@@ -246,6 +246,7 @@ make_probe(struct each_job *e, struct mpq_err *err)
     e->options.tok = j->model.tok;
     e->options.metrics = j->metrics;
     e->options.threads = (unsigned)cli.threads;
+    e->options.int8 = ev.int8;
     e->options.max_bytes = (size_t)ev.max_bytes;
     if (mpq_probe_new(&e->probe, &e->options, err) < 0)
         return -1;

@@ -14,7 +14,10 @@ open_side(struct ev_side *s, const char *path, struct mpq_err *err)
         return -1;
     if (ev.show_tokens)
         return 0;
-    return mpq_forward_new(&s->forward, s->source, (unsigned)cli.threads, err);
+    if (mpq_forward_new(&s->forward, s->source, (unsigned)cli.threads, err) < 0)
+        return -1;
+    mpq_forward_int8(s->forward, ev.int8);
+    return 0;
 }
 
 static int

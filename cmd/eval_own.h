@@ -11,7 +11,7 @@ struct ev_options {
     struct cli_list texts, tasks; /* paths */
     const char *ref, *load, *save, *config, *only;
     uint64_t ctx, stride, chunks, limit, top_k, max_bytes;
-    int per_item, show_tokens, parse_special;
+    int per_item, show_tokens, parse_special, int8;
     /* --each */
     const char *each, *calib, *hessian, *imatrix, *resume;
     int by, rest, pack, effort; /* by: enum mpq_probe_by */

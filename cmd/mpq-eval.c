@@ -37,6 +37,8 @@ static const struct cli_opt opts[] = {
       "print the tokens of the texts, nothing else" },
     { 0, "parse-special", CLI_FLAG, &ev.parse_special, 0, 0, NULL,
       "take <|...|> in texts for control tokens" },
+    { 0, "int8", CLI_FLAG, &ev.int8, 0, 0, NULL,
+      "multiply quantized weights in 8 bits" },
     { 0, "config", CLI_STR, &ev.config, 0, 0, "DIR", "where config.json lies" },
     { 0, "max-bytes", CLI_BYTES, &ev.max_bytes, 1, 1e15, "BYTES",
       "memory for hidden states" },
@@ -138,6 +140,8 @@ check_options(const char *model, struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE,
                         "--save-ref: takes a file of its own, not '%s'", ev.save);
     cli_refuse_input("--save-ref", ev.save);
+    if (ev.show_tokens && ev.int8)
+        return mpq_fail(err, MPQ_EUSAGE, "--int8: nothing is multiplied for --tokens");
     if (ev.ref && ev.load)
         return mpq_fail(err, MPQ_EUSAGE, "--ref and --load-ref: one reference");
     if (ev.stride >= ev.ctx)

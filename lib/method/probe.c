@@ -496,6 +496,16 @@ mpq_probe_rows(const struct mpq_probe *p, size_t *n)
 
 /* --- making ready ---------------------------------------------------------------- */
 
+static int
+open_forward(const struct mpq_probe *p, const struct mpq_source *s,
+             struct mpq_forward **out, struct mpq_err *err)
+{
+    if (mpq_forward_new(out, s, p->o->threads, err) < 0)
+        return -1;
+    mpq_forward_int8(*out, p->o->int8);
+    return 0;
+}
+
 /* Room for a goal whose work is known; *LEFT: bytes for logits. */
 static int
 make_room(struct mpq_probe *p, struct goal *g, size_t *left, struct mpq_err *err)
@@ -534,7 +544,7 @@ make_room(struct mpq_probe *p, struct goal *g, size_t *left, struct mpq_err *err
         return g->kld_base ? mpq_states_new(&g->ref, n, d, bytes, err) : no_memory(err);
     }
     if (g->n_kept < n && !p->base)
-        return mpq_forward_new(&p->base, p->o->source, p->o->threads, err);
+        return open_forward(p, p->o->source, &p->base, err);
     return 0;
 }
 
@@ -607,10 +617,10 @@ mpq_probe_new(struct mpq_probe **out, const struct mpq_probe_options *o,
         goto out;
     }
     p->o = o;
-    if (mpq_forward_new(&p->f, o->source, o->threads, err) < 0)
+    if (open_forward(p, o->source, &p->f, err) < 0)
         goto out;
     p->net = mpq_forward_net(p->f);
-    if (o->ref && mpq_forward_new(&p->base, o->ref, o->threads, err) < 0)
+    if (o->ref && open_forward(p, o->ref, &p->base, err) < 0)
         goto out;
     if (add_goals(p, err) < 0)
         goto out;

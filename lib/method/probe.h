@@ -32,6 +32,7 @@ struct mpq_probe_options {
     const struct mpq_tokenizer *tok;
     unsigned metrics; /* MPQ_PROBE_METRICS at most */
     unsigned threads;
+    int int8; /* see mpq_forward_int8 */
     /* For the hidden states in memory (the rest is in files), as much again for decoded
      * weights and as much for the logits of the unchanged model: those that find no
      * room are computed anew each time. */

@@ -45,8 +45,9 @@ product(const struct tile *t, enum mpq_fwd_mat m, const float *in, size_t ld_in,
 {
     const struct mpq_fwd_part whole = mpq_fwd_whole(&t->b->g, m);
     const float *bias = t->layer->vec[MPQ_FWD_BIAS + m];
+    struct mpq_fwd_input given = { .x = in, .ld = ld_in, .n = t->n, .cols = whole.k };
 
-    mpq_fwd_product(&t->b->g, m, &whole, in, ld_in, t->n, 0, out, ld_out);
+    mpq_fwd_product(&t->b->g, m, &whole, &given, 0, out, ld_out);
     for (size_t i = 0; bias && i < t->n; i++)
         mpq_vadd(out + i * ld_out, bias, whole.n);
 }
@@ -105,9 +106,10 @@ mpq_bwd_before(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     mpq_fwd_norm(&b->g, t.row, t.n, MPQ_FWD_ATTN_NORM, h);
     const struct mpq_fwd_part of_q = mpq_fwd_whole(&b->g, MPQ_FWD_Q),
                               of_kv = mpq_fwd_whole(&b->g, MPQ_FWD_K);
-    mpq_fwd_product(&b->g, MPQ_FWD_Q, &of_q, h, t.d, t.n, 0, q, wide);
-    mpq_fwd_product(&b->g, MPQ_FWD_K, &of_kv, h, t.d, t.n, 0, q + qw, wide);
-    mpq_fwd_product(&b->g, MPQ_FWD_V, &of_kv, h, t.d, t.n, 0, q + qw + kw, wide);
+    struct mpq_fwd_input in = { .x = h, .ld = t.d, .n = t.n, .cols = t.d };
+    mpq_fwd_product(&b->g, MPQ_FWD_Q, &of_q, &in, 0, q, wide);
+    mpq_fwd_product(&b->g, MPQ_FWD_K, &of_kv, &in, 0, q + qw, wide);
+    mpq_fwd_product(&b->g, MPQ_FWD_V, &of_kv, &in, 0, q + qw + kw, wide);
     for (size_t i = 0; i < t.n; i++, q += wide) {
         if (b->raw) {
             float *raw = b->raw + (t.row + i) * (qw + kw);

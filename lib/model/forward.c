@@ -55,9 +55,17 @@ mpq_forward_free(struct mpq_forward *f)
     free(f->turns[1]);
     free(f->final_norm);
     mpq_fwd_layer_free(&f->layer);
+    mpq_fwd_free_rounded(f);
     mpq_fwd_drop_kept(f);
     mpq_net_free(&f->net);
     free(f);
+}
+
+void
+mpq_forward_int8(struct mpq_forward *f, int on)
+{
+    f->int8 = on;
+    mpq_fwd_drop_kept(f);
 }
 
 const struct mpq_net *

@@ -34,6 +34,11 @@ struct mpq_forward; /* opaque */
 MPQ_MUST_CHECK int mpq_forward_new(struct mpq_forward **out, const struct mpq_source *s,
                                    unsigned n_threads, struct mpq_err *err);
 void mpq_forward_free(struct mpq_forward *f);
+/* Whether matrices of block types (not those of the project's containers) are
+ * multiplied in 8 bits, with inputs rounded as quant/round8.h does: as runtimes
+ * compute. The matrices themselves are not changed by it. Off at first; drops what is
+ * kept. */
+void mpq_forward_int8(struct mpq_forward *f, int on);
 const struct mpq_net *mpq_forward_net(const struct mpq_forward *f);
 
 /* Puts other weights in the place of the file's: FILL is asked for each matrix of the

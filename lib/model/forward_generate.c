@@ -42,9 +42,11 @@ struct generator {
     float *cache;           /* [n_places][n_layer][2][n_head_kv][room][head_dim] */
     size_t room, plane;     /* positions of a place; room * head_dim */
     struct mpq_fwd_layer *layers; /* all decoded, or NULL */
-    float *unembed;
+    float *unembed;               /* decoded, or ... */
+    struct mpq_gemm8_weights unembed8;
     int swapped; /* what F had kept is meanwhile here */
     const float *before;
+    const struct mpq_gemm8_weights *before8;
     const struct mpq_weight *before_of;
     /* of a step */
     struct mpq_fwd_seq *seqs; /* [n_places] */
@@ -77,26 +79,63 @@ quarter_of_memory(void)
     return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size / 4 : 1ULL << 30;
 }
 
+/* Does the unembedding W need no decoding? */
+static int
+is_ready(const struct generator *g, const struct mpq_weight *w)
+{
+    return mpq_fwd_unembed_ready(g->f, w) || mpq_fwd_unembed_ready8(g->f, w);
+}
+
+/* Decodes the unembedding W, if it must be, and lends it to F. */
+static int
+decode_unembed(struct generator *g, const struct mpq_weight *w, struct mpq_err *err)
+{
+    struct mpq_forward *f = g->f;
+    struct mpq_gemm8_form form;
+    const int in_integers = mpq_fwd_form(f, w, &form);
+
+    if (is_ready(g, w))
+        return 0;
+    if (in_integers) {
+        if (mpq_fwd_rows8(f, w, form, 0, (size_t)w->rows, &g->unembed8, err) < 0)
+            return -1;
+    } else {
+        g->unembed = mpq_array((size_t)w->rows * (size_t)w->cols, sizeof *g->unembed);
+        if (!g->unembed)
+            return no_memory(g, err);
+        if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, g->unembed, err) < 0)
+            return -1;
+    }
+    g->swapped = 1;
+    g->before = f->unembed;
+    g->before8 = f->unembed8;
+    g->before_of = f->unembed_of;
+    f->unembed = g->unembed;
+    f->unembed8 = in_integers ? &g->unembed8 : NULL;
+    f->unembed_of = w;
+    return 0;
+}
+
 /* Bytes of all matrices that must be decoded. */
 static uint64_t
 decoded_bytes(const struct generator *g)
 {
     const struct mpq_weight *unembed = mpq_fwd_unembed(g->f);
-    uint64_t n =
-        mpq_fwd_unembed_ready(g->f, unembed) ? 0 : unembed->rows * unembed->cols;
+    uint64_t n = is_ready(g, unembed) ? 0 : mpq_fwd_ready_bytes(g->f, unembed);
 
     for (size_t i = 0; i < mpq_source_count(g->f->s); i++) {
         const struct mpq_weight *w = mpq_source_weight(g->f->s, i);
-        if (w->is_linear && (g->f->fill || !mpq_fwd_in_place(w)))
-            n += w->rows * w->cols;
+        if (w->is_linear && g->f->fill)
+            n += w->rows * w->cols * sizeof(float);
+        if (w->is_linear)
+            n += mpq_fwd_ready_bytes(g->f, w);
     }
-    return n * sizeof(float);
+    return n;
 }
 
 static int
 decode_all(struct generator *g, struct mpq_err *err)
 {
-    const struct mpq_weight *w = mpq_fwd_unembed(g->f);
     const size_t n_layer = g->f->net.n_layer;
 
     g->layers = mpq_array(n_layer, sizeof *g->layers);
@@ -105,19 +144,7 @@ decode_all(struct generator *g, struct mpq_err *err)
     for (size_t i = 0; i < n_layer; i++)
         if (mpq_fwd_decode(g->f, i, &g->layers[i], err) < 0)
             return -1;
-    if (mpq_fwd_unembed_ready(g->f, w))
-        return 0;
-    g->unembed = mpq_array((size_t)w->rows * (size_t)w->cols, sizeof *g->unembed);
-    if (!g->unembed)
-        return no_memory(g, err);
-    if (mpq_fwd_rows(g->f, w, 0, (size_t)w->rows, g->unembed, err) < 0)
-        return -1;
-    g->swapped = 1;
-    g->before = g->f->unembed;
-    g->before_of = g->f->unembed_of;
-    g->f->unembed = g->unembed;
-    g->f->unembed_of = w;
-    return 0;
+    return decode_unembed(g, mpq_fwd_unembed(g->f), err);
 }
 
 /* Divides the memory: the weights first, if they leave a quarter of it; as many places
@@ -322,10 +349,12 @@ free_generator(struct generator *g)
         free(g->answers[i].tokens);
     if (g->swapped) {
         g->f->unembed = g->before;
+        g->f->unembed8 = g->before8;
         g->f->unembed_of = g->before_of;
     }
     free(g->layers);
     free(g->unembed);
+    mpq_gemm8_free(&g->unembed8);
     free(g->answers);
     free(g->places);
     free(g->cache);

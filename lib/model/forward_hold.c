@@ -22,13 +22,13 @@ mpq_fwd_find(const struct mpq_forward *f, const char *name)
     return mpq_source_find(f->s, name);
 }
 
-const float *
+const struct mpq_fwd_layer *
 mpq_fwd_kept(const struct mpq_forward *f, size_t layer, int m,
              const struct mpq_weight *w)
 {
     const struct mpq_fwd_layer *l = f->kept ? &f->kept[layer] : NULL;
 
-    return l && l->weight[m] == w ? l->mat[m] : NULL;
+    return l && l->weight[m] == w ? l : NULL;
 }
 
 const float *
@@ -37,26 +37,33 @@ mpq_fwd_unembed_ready(const struct mpq_forward *f, const struct mpq_weight *w)
     return f->unembed && f->unembed_of == w ? f->unembed : mpq_fwd_in_place(w);
 }
 
-/* Bytes of W as floats, 0 where it needs no decoding. */
-static size_t
-float_bytes(const struct mpq_weight *w)
+const struct mpq_gemm8_weights *
+mpq_fwd_unembed_ready8(const struct mpq_forward *f, const struct mpq_weight *w)
 {
-    return mpq_fwd_in_place(w) ? 0 : (size_t)(w->rows * w->cols) * sizeof(float);
+    return f->unembed_of == w ? f->unembed8 : NULL;
 }
 
 static int
 keep_unembed(struct mpq_forward *f, size_t *left, struct mpq_err *err)
 {
     const struct mpq_weight *w = mpq_fwd_unembed(f);
-    const size_t bytes = float_bytes(w);
+    const size_t bytes = (size_t)mpq_fwd_ready_bytes(f, w);
+    struct mpq_gemm8_form form;
 
     if (bytes == 0 || bytes > *left)
         return 0;
-    if (!(f->kept_unembed = malloc(bytes)))
-        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(f->s));
-    if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, f->kept_unembed, err) < 0)
-        return -1;
-    f->unembed = f->kept_unembed;
+    if (mpq_fwd_form(f, w, &form)) {
+        if (mpq_fwd_rows8(f, w, form, 0, (size_t)w->rows, &f->kept_unembed8, err) < 0)
+            return -1;
+        f->unembed8 = &f->kept_unembed8;
+    } else {
+        if (!(f->kept_unembed = malloc(bytes)))
+            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory",
+                            mpq_source_name(f->s));
+        if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, f->kept_unembed, err) < 0)
+            return -1;
+        f->unembed = f->kept_unembed;
+    }
     f->unembed_of = w;
     *left -= bytes;
     return 0;
@@ -70,7 +77,7 @@ layer_bytes(const struct mpq_forward *f, size_t layer)
     for (size_t i = 0; i < mpq_source_count(f->s); i++) {
         const struct mpq_weight *w = mpq_source_weight(f->s, i);
         if (w->is_linear && w->layer == (int)layer)
-            bytes += float_bytes(w);
+            bytes += (size_t)mpq_fwd_ready_bytes(f, w);
     }
     return bytes;
 }
@@ -88,15 +95,13 @@ mpq_forward_keep(struct mpq_forward *f, size_t first, size_t max_bytes,
     if (!f->kept)
         return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(f->s));
     for (size_t i = f->net.n_layer; i-- > first;) {
-        struct mpq_fwd_layer l = { 0 };
         const size_t bytes = layer_bytes(f, i);
         if (bytes > left)
             break;
-        if (mpq_fwd_decode(f, i, &l, err) < 0) {
-            mpq_fwd_layer_free(&l);
+        if (mpq_fwd_decode(f, i, &f->kept[i], err) < 0) {
+            mpq_fwd_layer_free(&f->kept[i]); /* it is not whole */
             return -1;
         }
-        f->kept[i] = l;
         left -= bytes;
     }
     return 0;
@@ -109,9 +114,11 @@ mpq_fwd_drop_kept(struct mpq_forward *f)
         mpq_fwd_layer_free(&f->kept[i]);
     free(f->kept);
     free(f->kept_unembed);
+    mpq_gemm8_free(&f->kept_unembed8);
     f->kept = NULL;
     f->kept_unembed = NULL;
     f->unembed = NULL;
+    f->unembed8 = NULL;
     f->unembed_of = NULL;
     f->layer_ready = 0;
 }

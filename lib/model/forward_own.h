@@ -3,6 +3,7 @@
 #define MPQ_MODEL_FORWARD_OWN_H
 
 #include "model/forward.h"
+#include "num/gemm8.h"
 
 /* The matrices of a block, in the order in which the pass meets them. */
 enum mpq_fwd_mat {
@@ -28,13 +29,15 @@ enum mpq_fwd_vec {
 };
 
 /* A decoded block. A matrix is [rows][cols] in memory of its own, or in the file's
- * mapping when it is F32 there. */
+ * mapping when it is F32 there; or it is in integers, and int8 is not NULL. */
 struct mpq_fwd_layer {
     size_t index;
     const struct mpq_weight *weight[MPQ_FWD_MATS];
     const float *mat[MPQ_FWD_MATS];
     float *own[MPQ_FWD_MATS];
     size_t room[MPQ_FWD_MATS]; /* floats in own */
+    const struct mpq_gemm8_weights *int8[MPQ_FWD_MATS];
+    struct mpq_gemm8_weights own8[MPQ_FWD_MATS];
     float *vec[MPQ_FWD_VECS];
 };
 
@@ -59,6 +62,7 @@ struct mpq_forward {
     const struct mpq_source *s;
     struct mpq_net net;
     unsigned n_threads;
+    int int8; /* quantized matrices are multiplied in 8 bits */
     mpq_fill_fn *fill;
     void *fill_ctx;
     mpq_tap_fn *tap;
@@ -71,6 +75,7 @@ struct mpq_forward {
     size_t n_with;
     struct mpq_fwd_layer *kept; /* [n_layer], some empty; NULL: none is kept */
     float *kept_unembed;
+    struct mpq_gemm8_weights kept_unembed8;
     float *final_norm;
     /* cosines and sines of positions: [n_pos][2][n_rot / 2] */
     float *turns[2]; /* of net.rope, net.rope_local */
@@ -80,20 +85,27 @@ struct mpq_forward {
     size_t group_room;
     float **scratch; /* [n_threads] */
     size_t scratch_room;
+    /* inputs in 8 bits, by blocks of 32 and of 256: [n_threads + 1][2], the last of all
+     * threads together; or NULL */
+    struct mpq_gemm8_inputs *rounded;
     /* for mpq_forward_logits */
-    const float *unembed; /* all of unembed_of decoded, or NULL */
+    const float *unembed; /* all of unembed_of decoded, or NULL ... */
+    const struct mpq_gemm8_weights *unembed8; /* ... or here, in integers */
     const struct mpq_weight *unembed_of;
 };
 
 /* forward_hold.c */
 /* The weight that the pass is to use. */
 const struct mpq_weight *mpq_fwd_find(const struct mpq_forward *f, const char *name);
-/* Matrix M of a layer where it is W and has been kept; else NULL. */
-const float *mpq_fwd_kept(const struct mpq_forward *f, size_t layer, int m,
-                          const struct mpq_weight *w);
-/* The unembedding W where it needs no decoding; else NULL. */
+/* What has been kept of a layer, where its matrix M is W; else NULL. */
+const struct mpq_fwd_layer *mpq_fwd_kept(const struct mpq_forward *f, size_t layer,
+                                         int m, const struct mpq_weight *w);
+/* The unembedding W as floats where it needs no decoding; else NULL. */
 const float *
 mpq_fwd_unembed_ready(const struct mpq_forward *f, const struct mpq_weight *w);
+/* The same as integers. */
+const struct mpq_gemm8_weights *
+mpq_fwd_unembed_ready8(const struct mpq_forward *f, const struct mpq_weight *w);
 void mpq_fwd_drop_kept(struct mpq_forward *f);
 
 /* forward_weights.c */
@@ -112,11 +124,34 @@ MPQ_MUST_CHECK int mpq_fwd_vector(const struct mpq_forward *f, const char *name,
 /* Decodes rows [row, row + n) of W into dst, on all threads. */
 MPQ_MUST_CHECK int mpq_fwd_rows(const struct mpq_forward *f, const struct mpq_weight *w,
                                 size_t row, size_t n, float *dst, struct mpq_err *err);
+/* The same as integers, into rows [0, n) of *dst, which is made that large. */
+MPQ_MUST_CHECK int
+mpq_fwd_rows8(const struct mpq_forward *f, const struct mpq_weight *w,
+              struct mpq_gemm8_form form, size_t row, size_t n,
+              struct mpq_gemm8_weights *dst, struct mpq_err *err);
 /* W's values where they lie, when these are floats as the machine has them; else NULL.
  */
 const float *mpq_fwd_in_place(const struct mpq_weight *w);
 /* The unembedding: output, or token_embd in a tied model. */
 const struct mpq_weight *mpq_fwd_unembed(const struct mpq_forward *f);
+
+/* forward_int8.c */
+/* Is W multiplied in 8 bits? Then 1 and *form. */
+int mpq_fwd_form(const struct mpq_forward *f, const struct mpq_weight *w,
+                 struct mpq_gemm8_form *form);
+/* Bytes of W once it can be multiplied with; 0 where it lies so in the file. */
+uint64_t mpq_fwd_ready_bytes(const struct mpq_forward *f, const struct mpq_weight *w);
+/* Rows [row, row + n) of W into rows from AT on of DST. -1 also where one is not
+ * finite. */
+MPQ_MUST_CHECK int
+mpq_fwd_split_rows(const struct mpq_forward *f, const struct mpq_weight *w, size_t row,
+                   size_t n, struct mpq_gemm8_weights *dst, size_t at,
+                   struct mpq_err *err);
+/* Room for inputs of L's matrices, ROWS x COLS at most, in f->rounded[SLOT]. */
+MPQ_MUST_CHECK int
+mpq_fwd_reserve(struct mpq_forward *f, const struct mpq_fwd_layer *l, size_t slot,
+                size_t rows, size_t cols, struct mpq_err *err);
+void mpq_fwd_free_rounded(struct mpq_forward *f);
 
 /* forward_layer.c */
 /* Takes the sequences through the decoded layer L. */

@@ -14,13 +14,17 @@ mpq_fwd_state(const struct mpq_fwd_group *g, size_t row)
 
 void
 mpq_fwd_product(const struct mpq_fwd_group *g, enum mpq_fwd_mat m,
-                const struct mpq_fwd_part *p, const float *in, size_t ld_in,
-                size_t rows, int add, float *out, size_t ld_out)
+                const struct mpq_fwd_part *p, struct mpq_fwd_input *in, int add,
+                float *out, size_t ld_out)
 {
+    if (g->layer->int8[m]) {
+        mpq_fwd_product8(g->layer->int8[m], p, in, add, out, ld_out);
+        return;
+    }
     const size_t cols = (size_t)g->layer->weight[m]->cols;
     const float *w = g->layer->mat[m] + p->row * cols + p->col;
 
-    mpq_gemm_add_f(0, 1, rows, p->n, p->k, 1, in, ld_in, w, cols, add ? 1 : 0, out,
+    mpq_gemm_add_f(0, 1, in->n, p->n, p->k, 1, in->x, in->ld, w, cols, add ? 1 : 0, out,
                    ld_out);
 }
 

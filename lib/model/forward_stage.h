@@ -5,6 +5,15 @@
 
 #include "model/forward_own.h"
 
+/* What linears are given: x[n][ld], COLS of each row; and the same in 8 bits, once a
+ * matrix asks for it. Several matrices share one. */
+struct mpq_fwd_input {
+    const float *x;
+    size_t ld, n, cols;
+    struct mpq_gemm8_inputs *rounded; /* [2]: by blocks of 32, of 256; or NULL */
+    unsigned laid_out;                /* bits: which of them are */
+};
+
 /* A part of the work on one group. Rows count from the group's first. */
 struct mpq_fwd_stage {
     const struct mpq_fwd_group *g;
@@ -13,6 +22,7 @@ struct mpq_fwd_stage {
     /* of a small group: [n_rows][n_embd], [n_rows][wide], [n_rows][n_embd] */
     float *h, *t, *y;
     size_t wide;
+    struct mpq_fwd_input *in; /* what the next products are given */
 };
 
 static inline size_t
@@ -44,16 +54,16 @@ mpq_fwd_kv_width(const struct mpq_net *net)
 float *mpq_fwd_state(const struct mpq_fwd_group *g, size_t row);
 /*
  * out += in W^T, or out = (ADD 0), for rows [row, row + n) of matrix M. Every product
- * of the pass with a weight goes through here: IN[rows], row length LD_IN, are inputs
- * of that linear. (The feed-forward's down comes in blocks of columns, from COL on, k
- * of them.)
+ * of the pass with a weight goes through here: IN are inputs of that linear. (The
+ * feed-forward's down comes in blocks of columns, from COL on, k of them, as many as IN
+ * has.)
  */
 struct mpq_fwd_part {
     size_t row, n, col, k;
 };
 void mpq_fwd_product(const struct mpq_fwd_group *g, enum mpq_fwd_mat m,
-                     const struct mpq_fwd_part *p, const float *in, size_t ld_in,
-                     size_t rows, int add, float *out, size_t ld_out);
+                     const struct mpq_fwd_part *p, struct mpq_fwd_input *in, int add,
+                     float *out, size_t ld_out);
 struct mpq_fwd_part mpq_fwd_whole(const struct mpq_fwd_group *g, enum mpq_fwd_mat m);
 /* h = norm(x) with the gain V. */
 void mpq_fwd_norm(const struct mpq_fwd_group *g, size_t row, size_t n,
@@ -73,6 +83,17 @@ void mpq_fwd_activate(const struct mpq_fwd_group *g, float *gate, float *up,
 /* Refuses hidden states that are not finite. */
 MPQ_MUST_CHECK int
 mpq_fwd_check(const struct mpq_fwd_group *g, size_t row, size_t n, struct mpq_err *err);
+
+/* forward_int8.c */
+/* x[n][ld] as an input, with SLOT of f->rounded. */
+struct mpq_fwd_input mpq_fwd_give(const struct mpq_forward *f, size_t slot,
+                                  const float *x, size_t ld, size_t n, size_t cols);
+/* Where the rows of IN are to be put in blocks of BLOCK; NULL when this was asked
+ * before. */
+struct mpq_gemm8_inputs *mpq_fwd_lay_out(struct mpq_fwd_input *in, unsigned block);
+/* mpq_fwd_product with integers. */
+void mpq_fwd_product8(const struct mpq_gemm8_weights *w, const struct mpq_fwd_part *p,
+                      struct mpq_fwd_input *in, int add, float *out, size_t ld_out);
 
 /* forward_tile.c: large groups */
 size_t mpq_fwd_tile_scratch(const struct mpq_net *net); /* floats a thread needs */

@@ -30,12 +30,13 @@ tile_before(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     float *h = g->f->scratch[thread], *q = h + n * d, *k = q + n * qw, *v = k + n * kw;
     const struct mpq_fwd_part of_q = mpq_fwd_whole(g, MPQ_FWD_Q),
                               of_kv = mpq_fwd_whole(g, MPQ_FWD_K);
+    struct mpq_fwd_input in = mpq_fwd_give(g->f, thread, h, d, n, d);
 
     (void)err;
     mpq_fwd_norm(g, row, n, MPQ_FWD_ATTN_NORM, h);
-    mpq_fwd_product(g, MPQ_FWD_Q, &of_q, h, d, n, 0, q, qw);
-    mpq_fwd_product(g, MPQ_FWD_K, &of_kv, h, d, n, 0, k, kw);
-    mpq_fwd_product(g, MPQ_FWD_V, &of_kv, h, d, n, 0, v, kw);
+    mpq_fwd_product(g, MPQ_FWD_Q, &of_q, &in, 0, q, qw);
+    mpq_fwd_product(g, MPQ_FWD_K, &of_kv, &in, 0, k, kw);
+    mpq_fwd_product(g, MPQ_FWD_V, &of_kv, &in, 0, v, kw);
     for (size_t i = 0; i < n; i++)
         mpq_fwd_finish_qkv(s, row + i, q + i * qw, k + i * kw, v + i * kw);
     return 0;
@@ -52,21 +53,23 @@ tile_after(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     float *h = g->f->scratch[thread], *y = h + n * d, *gate = y + n * d;
     float *up = gate + n * block, *x = mpq_fwd_state(g, row);
     const struct mpq_fwd_part of_o = mpq_fwd_whole(g, MPQ_FWD_O);
+    struct mpq_fwd_input in = mpq_fwd_give(g->f, thread, g->o + row * qw, qw, n, qw);
     int direct = mpq_fwd_is_direct(g, MPQ_FWD_ATTN_POST_NORM);
 
-    mpq_fwd_product(g, MPQ_FWD_O, &of_o, g->o + row * qw, qw, n, direct, direct ? x : y,
-                    d);
+    mpq_fwd_product(g, MPQ_FWD_O, &of_o, &in, direct, direct ? x : y, d);
     mpq_fwd_finish_product(g, row, n, MPQ_FWD_O, MPQ_FWD_ATTN_POST_NORM, y);
     mpq_fwd_norm(g, row, n, MPQ_FWD_FFN_NORM, h);
     direct = mpq_fwd_is_direct(g, MPQ_FWD_FFN_POST_NORM);
     for (size_t c = 0; c < net->n_ff; c += block) {
         const size_t w = mpq_fwd_min(block, net->n_ff - c);
-        const struct mpq_fwd_part in = { c, w, 0, d }, out = { 0, d, c, w };
-        mpq_fwd_product(g, MPQ_FWD_GATE, &in, h, d, n, 0, gate, w);
-        mpq_fwd_product(g, MPQ_FWD_UP, &in, h, d, n, 0, up, w);
+        const struct mpq_fwd_part wide = { c, w, 0, d }, back = { 0, d, c, w };
+        /* down's rounded inputs take the place of gate's and up's */
+        in = mpq_fwd_give(g->f, thread, h, d, n, d);
+        mpq_fwd_product(g, MPQ_FWD_GATE, &wide, &in, 0, gate, w);
+        mpq_fwd_product(g, MPQ_FWD_UP, &wide, &in, 0, up, w);
         mpq_fwd_activate(g, gate, up, n, w, w, c);
-        mpq_fwd_product(g, MPQ_FWD_DOWN, &out, gate, w, n, direct || c, direct ? x : y,
-                        d);
+        in = mpq_fwd_give(g->f, thread, gate, w, n, w);
+        mpq_fwd_product(g, MPQ_FWD_DOWN, &back, &in, direct || c, direct ? x : y, d);
     }
     mpq_fwd_finish_product(g, row, n, MPQ_FWD_DOWN, MPQ_FWD_FFN_POST_NORM, y);
     return mpq_fwd_check(g, row, n, err);
@@ -82,6 +85,16 @@ mpq_fwd_tile_scratch(const struct mpq_net *net)
     return TILE * (before > after ? before : after);
 }
 
+/* Columns that a product here is given at most. */
+static size_t
+widest_input(const struct mpq_net *net)
+{
+    size_t n = mpq_fwd_min(FF_BLOCK, net->n_ff);
+
+    n = n > net->n_embd ? n : net->n_embd;
+    return n > mpq_fwd_q_width(net) ? n : mpq_fwd_q_width(net);
+}
+
 int
 mpq_fwd_run_tiles(struct mpq_fwd_stage *s, struct mpq_err *err)
 {
@@ -91,6 +104,10 @@ mpq_fwd_run_tiles(struct mpq_fwd_stage *s, struct mpq_err *err)
 
     s->tile = g->n_rows < MANY_TILES * TILE ? SMALL_TILE : TILE;
     n = mpq_fwd_pieces(g->n_rows, s->tile);
+    for (unsigned t = 0; t < threads; t++)
+        if (mpq_fwd_reserve(g->f, g->layer, t, s->tile, widest_input(&g->f->net), err) <
+            0)
+            return -1;
     if (mpq_par_for(threads, n, tile_before, s, err) < 0 ||
         mpq_fwd_attend(g, err) < 0 || mpq_par_for(threads, n, tile_after, s, err) < 0)
         return -1;

@@ -28,8 +28,9 @@ no_memory(const struct mpq_forward *f, struct mpq_err *err)
 /* Rows of several matrices, cut into pieces. */
 struct job {
     const struct mpq_weight *w;
-    float *dst;
-    size_t row, n; /* rows [row, row + n) go to dst */
+    float *dst;                     /* rows [row, row + n) go here ... */
+    struct mpq_gemm8_weights *dst8; /* ... or, unless NULL, here as integers */
+    size_t row, n;
 };
 
 struct jobs {
@@ -39,18 +40,21 @@ struct jobs {
     size_t n;
 };
 
+/* Of integers whole panels. */
 static size_t
-rows_of_piece(const struct mpq_weight *w)
+rows_of_piece(const struct job *job)
 {
-    return w->cols < PIECE ? PIECE / (size_t)w->cols : 1;
+    const size_t rows = job->w->cols < PIECE ? PIECE / (size_t)job->w->cols : 1;
+
+    return job->dst8 ? (rows / MPQ_GEMM8_ROWS + 1) * MPQ_GEMM8_ROWS : rows;
 }
 
 static void
-add_job(struct jobs *j, const struct mpq_weight *w, size_t row, size_t n, float *dst)
+add_job(struct jobs *j, const struct job *job)
 {
-    const size_t step = rows_of_piece(w);
+    const size_t step = rows_of_piece(job), n = job->n;
 
-    j->job[j->n] = (struct job){ w, dst, row, n };
+    j->job[j->n] = *job;
     j->first[j->n + 1] = j->first[j->n] + n / step + (n % step != 0);
     j->n++;
 }
@@ -65,8 +69,10 @@ decode_piece(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     while (item >= j->first[i + 1])
         i++;
     const struct job *job = &j->job[i];
-    const size_t step = rows_of_piece(job->w), at = (item - j->first[i]) * step;
+    const size_t step = rows_of_piece(job), at = (item - j->first[i]) * step;
     const size_t n = job->n - at < step ? job->n - at : step;
+    if (job->dst8)
+        return mpq_fwd_split_rows(j->f, job->w, job->row + at, n, job->dst8, at, err);
     return mpq_source_read_rows(j->f->s, job->w, job->row + at, n,
                                 job->dst + at * (size_t)job->w->cols, err);
 }
@@ -83,7 +89,20 @@ mpq_fwd_rows(const struct mpq_forward *f, const struct mpq_weight *w, size_t row
 {
     struct jobs j = { .f = f };
 
-    add_job(&j, w, row, n, dst);
+    add_job(&j, &(struct job){ .w = w, .dst = dst, .row = row, .n = n });
+    return run_jobs(&j, err);
+}
+
+int
+mpq_fwd_rows8(const struct mpq_forward *f, const struct mpq_weight *w,
+              struct mpq_gemm8_form form, size_t row, size_t n,
+              struct mpq_gemm8_weights *dst, struct mpq_err *err)
+{
+    struct jobs j = { .f = f };
+
+    if (mpq_gemm8_shape(dst, form, n, (size_t)w->cols, err) < 0)
+        return -1;
+    add_job(&j, &(struct job){ .w = w, .dst8 = dst, .row = row, .n = n });
     return run_jobs(&j, err);
 }
 
@@ -127,31 +146,52 @@ mpq_fwd_in_place(const struct mpq_weight *w)
     return (const float *)(const void *)w->tensor.data;
 }
 
-/* Finds where matrix M of the layer is to be: 1 when a job has to decode it. */
+/* Is matrix M of the layer ready somewhere? */
 static int
-place_matrix(struct mpq_forward *f, struct mpq_fwd_layer *l, int m, struct mpq_err *err)
+find_ready(struct mpq_forward *f, struct mpq_fwd_layer *l, int m)
 {
     const struct mpq_weight *w = l->weight[m];
-    const size_t need = (size_t)w->rows * (size_t)w->cols;
-    const float *in_place = mpq_fwd_in_place(w);
+    const struct mpq_fwd_layer *kept = mpq_fwd_kept(f, l->index, m, w);
 
-    if (!in_place)
-        in_place = mpq_fwd_kept(f, l->index, m, w);
-    if (!f->fill && in_place) {
-        l->mat[m] = in_place;
-        return 0;
+    l->mat[m] = mpq_fwd_in_place(w);
+    if (kept && kept != l && !l->mat[m]) { /* l itself is about to be kept */
+        l->mat[m] = kept->mat[m];
+        l->int8[m] = kept->int8[m];
     }
-    if (mpq_fwd_room(&l->own[m], &l->room[m], need, err) < 0)
-        return -1;
-    l->mat[m] = l->own[m];
-    int filled = f->fill ? f->fill(f->fill_ctx, w, l->own[m], err) : 0;
-    if (filled < 0)
-        return -1;
-    if (!filled && in_place) {
-        l->mat[m] = in_place;
-        return 0;
+    return l->mat[m] || l->int8[m];
+}
+
+/* Finds where matrix M of the layer is to be: 1 when *job has to decode it. */
+static int
+place_matrix(struct mpq_forward *f, struct mpq_fwd_layer *l, int m, struct job *job,
+             struct mpq_err *err)
+{
+    const struct mpq_weight *w = l->weight[m];
+    const size_t rows = (size_t)w->rows, cols = (size_t)w->cols;
+    struct mpq_gemm8_form form;
+
+    *job = (struct job){ .w = w, .n = rows };
+    l->int8[m] = NULL;
+    if (f->fill) {
+        if (mpq_fwd_room(&l->own[m], &l->room[m], rows * cols, err) < 0)
+            return -1;
+        l->mat[m] = l->own[m];
+        int filled = f->fill(f->fill_ctx, w, l->own[m], err);
+        if (filled)
+            return filled < 0 ? -1 : 0;
     }
-    return !filled;
+    if (find_ready(f, l, m))
+        return 0;
+    if (mpq_fwd_form(f, w, &form)) {
+        if (mpq_gemm8_shape(&l->own8[m], form, rows, cols, err) < 0)
+            return -1;
+        l->int8[m] = job->dst8 = &l->own8[m];
+        return 1;
+    }
+    if (mpq_fwd_room(&l->own[m], &l->room[m], rows * cols, err) < 0)
+        return -1;
+    l->mat[m] = job->dst = l->own[m];
+    return 1;
 }
 
 static size_t
@@ -199,11 +239,12 @@ mpq_fwd_decode_some(struct mpq_forward *f, size_t layer, int first, int n,
     for (int m = 0; m < MPQ_FWD_MATS; m++) {
         snprintf(name, sizeof name, "blk.%zu.%s", layer, mat_names[m]);
         l->weight[m] = mpq_fwd_find(f, name); /* mpq_net_read held it there */
-        int decode = m >= first && m < first + n ? place_matrix(f, l, m, err) : 0;
+        struct job job;
+        int decode = m >= first && m < first + n ? place_matrix(f, l, m, &job, err) : 0;
         if (decode < 0)
             return -1;
         if (decode)
-            add_job(&j, l->weight[m], 0, (size_t)l->weight[m]->rows, l->own[m]);
+            add_job(&j, &job);
     }
     if (decode_vectors(f, l, err) < 0)
         return -1;
@@ -213,8 +254,10 @@ mpq_fwd_decode_some(struct mpq_forward *f, size_t layer, int first, int n,
 void
 mpq_fwd_layer_free(struct mpq_fwd_layer *l)
 {
-    for (int m = 0; m < MPQ_FWD_MATS; m++)
+    for (int m = 0; m < MPQ_FWD_MATS; m++) {
         free(l->own[m]);
+        mpq_gemm8_free(&l->own8[m]);
+    }
     for (int v = 0; v < MPQ_FWD_VECS; v++)
         free(l->vec[v]);
     *l = (struct mpq_fwd_layer){ 0 };

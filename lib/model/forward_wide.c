@@ -4,6 +4,7 @@
 #include "model/forward_stage.h"
 
 #include "base/par.h"
+#include "quant/round8.h"
 
 #include <string.h>
 
@@ -47,8 +48,7 @@ cut_qkv(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     }
     const struct mpq_fwd_part p = { item * CUT, mpq_fwd_min(CUT, rows[m] - item * CUT),
                                     0, net->n_embd };
-    mpq_fwd_product(g, (enum mpq_fwd_mat)m, &p, s->h, net->n_embd, g->n_rows, 0,
-                    s->t + col + p.row, s->wide);
+    mpq_fwd_product(g, (enum mpq_fwd_mat)m, &p, s->in, 0, s->t + col + p.row, s->wide);
     return 0;
 }
 
@@ -70,7 +70,7 @@ few_qkv(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 /* Rows of M cut, into x or y. */
 static void
 cut_out(const struct mpq_fwd_stage *s, enum mpq_fwd_mat m, enum mpq_fwd_vec post,
-        size_t item, const float *in, size_t ld)
+        size_t item)
 {
     const struct mpq_fwd_group *g = s->g;
     const size_t d = g->f->net.n_embd;
@@ -79,7 +79,7 @@ cut_out(const struct mpq_fwd_stage *s, enum mpq_fwd_mat m, enum mpq_fwd_vec post
 
     p.row = item * CUT;
     p.n = mpq_fwd_min(CUT, d - p.row);
-    mpq_fwd_product(g, m, &p, in, ld, g->n_rows, direct,
+    mpq_fwd_product(g, m, &p, s->in, direct,
                     (direct ? mpq_fwd_state(g, 0) : s->y) + p.row, d);
 }
 
@@ -89,8 +89,7 @@ cut_o(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const struct mpq_fwd_stage *s = ctx;
 
     (void)thread, (void)err;
-    cut_out(s, MPQ_FWD_O, MPQ_FWD_ATTN_POST_NORM, item, s->g->o,
-            mpq_fwd_q_width(&s->g->f->net));
+    cut_out(s, MPQ_FWD_O, MPQ_FWD_ATTN_POST_NORM, item);
     return 0;
 }
 
@@ -130,8 +129,8 @@ cut_gate_up(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     float *gate = s->t + p.row, *up = gate + ff;
 
     (void)thread, (void)err;
-    mpq_fwd_product(g, MPQ_FWD_GATE, &p, s->h, d, g->n_rows, 0, gate, s->wide);
-    mpq_fwd_product(g, MPQ_FWD_UP, &p, s->h, d, g->n_rows, 0, up, s->wide);
+    mpq_fwd_product(g, MPQ_FWD_GATE, &p, s->in, 0, gate, s->wide);
+    mpq_fwd_product(g, MPQ_FWD_UP, &p, s->in, 0, up, s->wide);
     mpq_fwd_activate(g, gate, up, g->n_rows, p.n, s->wide, p.row);
     return 0;
 }
@@ -142,7 +141,7 @@ cut_down(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const struct mpq_fwd_stage *s = ctx;
 
     (void)thread, (void)err;
-    cut_out(s, MPQ_FWD_DOWN, MPQ_FWD_FFN_POST_NORM, item, s->t, s->wide);
+    cut_out(s, MPQ_FWD_DOWN, MPQ_FWD_FFN_POST_NORM, item);
     return 0;
 }
 
@@ -176,6 +175,49 @@ tap(const struct mpq_fwd_stage *s, int input, enum mpq_fwd_mat first,
     return g->f->tap ? g->f->tap(g->f->tap_ctx, &t, err) : 0;
 }
 
+/* Inputs on their way to 8 bits, by blocks of 32 and of 256. */
+struct rounding {
+    const struct mpq_fwd_input *in;
+    struct mpq_gemm8_inputs *to[2];
+};
+
+static int
+round_few(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
+{
+    const struct rounding *r = ctx;
+    const struct mpq_fwd_input *in = r->in;
+    const size_t row = item * FEW, n = mpq_fwd_min(FEW, in->n - row);
+
+    (void)thread, (void)err;
+    for (int k = 0; k < 2; k++)
+        if (r->to[k])
+            mpq_round8(r->to[k], row, n, in->x + row * in->ld, in->ld);
+    return 0;
+}
+
+/* x[n_rows][ld] is what matrices [first, last] are given: rounded here for those that
+ * want it, since all tasks of their products share it. */
+static int
+give(struct mpq_fwd_stage *s, enum mpq_fwd_mat first, enum mpq_fwd_mat last,
+     const float *x, size_t ld, struct mpq_err *err)
+{
+    const struct mpq_fwd_layer *l = s->g->layer;
+    struct mpq_forward *f = s->g->f;
+    struct rounding r = { .in = s->in };
+
+    *s->in = mpq_fwd_give(f, f->n_threads, x, ld, s->g->n_rows,
+                          (size_t)l->weight[first]->cols);
+    for (int m = (int)first; m <= (int)last; m++)
+        if (l->int8[m]) {
+            const int k = l->int8[m]->form.block == 256;
+            if (!r.to[k])
+                r.to[k] = mpq_fwd_lay_out(s->in, l->int8[m]->form.block);
+        }
+    if (!r.to[0] && !r.to[1])
+        return 0;
+    return mpq_par_for(f->n_threads, mpq_fwd_pieces(s->in->n, FEW), round_few, &r, err);
+}
+
 /* Up to what attn_output is given. */
 static int
 run_qkv(struct mpq_fwd_stage *s, struct mpq_err *err)
@@ -188,6 +230,7 @@ run_qkv(struct mpq_fwd_stage *s, struct mpq_err *err)
 
     if (mpq_par_for(threads, few, few_norm, s, err) < 0 ||
         tap(s, 0, MPQ_FWD_Q, MPQ_FWD_V, s->h, net->n_embd, err) < 0 ||
+        give(s, MPQ_FWD_Q, MPQ_FWD_V, s->h, net->n_embd, err) < 0 ||
         mpq_par_for(threads, qkv, cut_qkv, s, err) < 0 ||
         mpq_par_for(threads, few, few_qkv, s, err) < 0 || mpq_fwd_attend(s->g, err) < 0)
         return -1;
@@ -200,7 +243,9 @@ run_o(struct mpq_fwd_stage *s, struct mpq_err *err)
     const unsigned threads = s->g->f->n_threads;
     const size_t out = mpq_fwd_pieces(s->g->f->net.n_embd, CUT);
 
-    if (mpq_par_for(threads, out, cut_o, s, err) < 0)
+    if (give(s, MPQ_FWD_O, MPQ_FWD_O, s->g->o, mpq_fwd_q_width(&s->g->f->net), err) <
+            0 ||
+        mpq_par_for(threads, out, cut_o, s, err) < 0)
         return -1;
     return mpq_par_for(threads, mpq_fwd_pieces(s->g->n_rows, FEW), few_attended, s,
                        err);
@@ -213,6 +258,7 @@ run_gate_up(struct mpq_fwd_stage *s, struct mpq_err *err)
     const struct mpq_net *net = &s->g->f->net;
 
     if (tap(s, 2, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
+        give(s, MPQ_FWD_GATE, MPQ_FWD_UP, s->h, net->n_embd, err) < 0 ||
         mpq_par_for(s->g->f->n_threads, mpq_fwd_pieces(net->n_ff, CUT), cut_gate_up, s,
                     err) < 0)
         return -1;
@@ -225,7 +271,8 @@ run_down(struct mpq_fwd_stage *s, struct mpq_err *err)
     const unsigned threads = s->g->f->n_threads;
     const size_t out = mpq_fwd_pieces(s->g->f->net.n_embd, CUT);
 
-    if (mpq_par_for(threads, out, cut_down, s, err) < 0)
+    if (give(s, MPQ_FWD_DOWN, MPQ_FWD_DOWN, s->t, s->wide, err) < 0 ||
+        mpq_par_for(threads, out, cut_down, s, err) < 0)
         return -1;
     return mpq_par_for(threads, mpq_fwd_pieces(s->g->n_rows, FEW), few_done, s, err);
 }
@@ -268,6 +315,15 @@ run_part(struct mpq_fwd_stage *s, struct mpq_err *err)
 int
 mpq_fwd_run_wide(struct mpq_fwd_stage *s, struct mpq_err *err)
 {
+    const struct mpq_net *net = &s->g->f->net;
+    struct mpq_fwd_input in = { 0 };
+    size_t most = net->n_ff > net->n_embd ? net->n_ff : net->n_embd;
+
+    most = mpq_fwd_q_width(net) > most ? mpq_fwd_q_width(net) : most;
+    if (mpq_fwd_reserve(s->g->f, s->g->layer, s->g->f->n_threads, s->g->n_rows, most,
+                        err) < 0)
+        return -1;
+    s->in = &in;
     if (s->g->f->part)
         return run_part(s, err);
     return run_qkv(s, err) < 0 || run_o(s, err) < 0 || run_gate_up(s, err) < 0 ||

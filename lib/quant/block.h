@@ -4,8 +4,17 @@
 #ifndef MPQ_QUANT_BLOCK_H
 #define MPQ_QUANT_BLOCK_H
 
+#include "num/gemm8.h"
 #include "quant/codec.h"
 #include "quant/grid.h"
+
+/* A block type as integers, see split.h. */
+struct mpq_split {
+    struct mpq_gemm8_form form;
+    /* N blocks from SRC into code[n * block], scale[] and min[]. */
+    void (*split)(const unsigned char *src, signed char *code, float *scale, float *min,
+                  size_t n);
+};
 
 struct mpq_codec {
     uint32_t block;       /* elements */
@@ -19,6 +28,7 @@ struct mpq_codec {
      * whose scales stay. */
     struct mpq_grid grid;
     void (*put_codes)(const unsigned char *code, unsigned char *dst);
+    const struct mpq_split *split;
 };
 
 /* NULL for intB and for types without a codec. */

@@ -24,6 +24,22 @@ decode_iq4_nl(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_iq4_nl(const unsigned char *src, signed char *code, float *scale, float *min,
+             size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        *scale++ = mpq_get_f16(src);
+        for (int j = 0; j < N / 2; j++) {
+            code[j] = mpq_iq4_level[src[2 + j] & 15];
+            code[j + N / 2] = mpq_iq4_level[src[2 + j] >> 4];
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 0 }, split_iq4_nl };
+
 static const struct mpq_levels levels = { -127, 113, 1 };
 /* By effort, without and with importance. */
 static const struct mpq_sym_plan plans[2][3] = {
@@ -67,5 +83,5 @@ encode_iq4_nl(const float *src, const float *importance, unsigned char *dst, siz
 }
 
 const struct mpq_codec mpq_codec_iq4_nl = {
-    N, BYTES, decode_iq4_nl, encode_iq4_nl, { 16, mpq_iq4_level, 0 }, put_codes
+    N, BYTES, decode_iq4_nl, encode_iq4_nl, { 16, mpq_iq4_level, 0 }, put_codes, &split
 };

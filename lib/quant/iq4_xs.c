@@ -34,6 +34,28 @@ decode_iq4_xs(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_iq4_xs(const unsigned char *src, signed char *code, float *scale, float *min,
+             size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        const float d = mpq_get_f16(src);
+        const int high = src[HIGH] | src[HIGH + 1] << 8;
+        for (int s = 0; s < N / SUB; s++) {
+            const int low = src[LOW + (s >> 1)] >> 4 * (s & 1) & 15;
+            const unsigned char *q = src + CODES + SUB / 2 * s;
+            *scale++ = d * (float)((low | (high >> 2 * s & 3) << 4) - 32);
+            for (int j = 0; j < SUB / 2; j++) {
+                code[SUB * s + j] = mpq_iq4_level[q[j] & 15];
+                code[SUB * s + j + SUB / 2] = mpq_iq4_level[q[j] >> 4];
+            }
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 256, 0 }, split_iq4_xs };
+
 static const struct mpq_ksym type = { { -127, 113, 1 }, 8, 32, -32, 31 };
 static const struct mpq_ksym_plan plans[] = {
     [MPQ_EFFORT_FAST] = { { 0.75f, 1.08f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
@@ -90,5 +112,5 @@ encode_iq4_xs(const float *src, const float *importance, unsigned char *dst, siz
 }
 
 const struct mpq_codec mpq_codec_iq4_xs = {
-    N, BYTES, decode_iq4_xs, encode_iq4_xs, { 16, mpq_iq4_level, 0 }, put_codes
+    N, BYTES, decode_iq4_xs, encode_iq4_xs, { 16, mpq_iq4_level, 0 }, put_codes, &split
 };

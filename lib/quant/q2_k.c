@@ -29,6 +29,25 @@ decode_q2_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q2_k(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    for (; n; n--, src += BYTES, code += N) {
+        const float d = mpq_get_f16(src + D), dmin = mpq_get_f16(src + DMIN);
+        for (int s = 0; s < N / SUB; s++) {
+            const unsigned char *q = src + CODES + 32 * (s >> 3) + SUB * (s & 1);
+            const int shift = 2 * (s >> 1 & 3);
+            *scale++ = d * (float)(src[s] & 15);
+            *min++ = -(dmin * (float)(src[s] >> 4));
+            for (int j = 0; j < SUB; j++)
+                code[SUB * s + j] = (signed char)(q[j] >> shift & 3);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 16, 256, 1 }, split_q2_k };
+
 static const struct mpq_kasym type = { 3.0f, 16, 16, 15.0f };
 static const struct mpq_kasym_plan plans[] = {
     [MPQ_EFFORT_FAST] = { { -0.2f, 0.8f, 1, 1, 0 }, 1.0f, 1.0f, 1, 2 },
@@ -77,4 +96,5 @@ encode_q2_k(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q2_k = { N,           BYTES,          decode_q2_k,
-                                          encode_q2_k, { 4, NULL, 0 }, put_codes };
+                                          encode_q2_k, { 4, NULL, 0 }, put_codes,
+                                          &split };

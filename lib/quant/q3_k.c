@@ -45,6 +45,28 @@ decode_q3_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q3_k(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        const float d = mpq_get_f16(src + D);
+        for (int s = 0; s < N / SUB; s++) {
+            const unsigned char *high = src + SUB * (s & 1);
+            const unsigned char *low = src + LOW + 32 * (s >> 3) + SUB * (s & 1);
+            const int bit = s >> 1, shift = 2 * (bit & 3);
+            *scale++ = d * (float)get_scale(src + SCALES, s);
+            for (int j = 0; j < SUB; j++) {
+                const int c = (low[j] >> shift & 3) | (high[j] >> bit & 1) << 2;
+                code[SUB * s + j] = (signed char)(c - 4);
+            }
+        }
+    }
+}
+
+static const struct mpq_split split = { { 16, 256, 0 }, split_q3_k };
+
 static const struct mpq_ksym type = { { -4, 3, 0 }, 16, 16, -32, 31 };
 static const struct mpq_ksym_plan plans[] = {
     [MPQ_EFFORT_FAST] = { { 0.6f, 1.1f, 1, 1, 0 }, 1.0f, 1.0f, 1, 0 },
@@ -111,4 +133,5 @@ encode_q3_k(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q3_k = { N,           BYTES,           decode_q3_k,
-                                          encode_q3_k, { 8, NULL, -4 }, put_codes };
+                                          encode_q3_k, { 8, NULL, -4 }, put_codes,
+                                          &split };

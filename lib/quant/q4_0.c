@@ -23,6 +23,22 @@ decode_q4_0(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q4_0(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        *scale++ = mpq_get_f16(src);
+        for (int j = 0; j < N / 2; j++) {
+            code[j] = (signed char)((src[2 + j] & 15) - 8);
+            code[j + N / 2] = (signed char)((src[2 + j] >> 4) - 8);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 0 }, split_q4_0 };
+
 static const struct mpq_levels levels = { -8, 7, 0 };
 /* By effort, without and with importance. */
 static const struct mpq_sym_plan plans[2][3] = {
@@ -66,5 +82,5 @@ encode_q4_0(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q4_0 = {
-    N, BYTES, decode_q4_0, encode_q4_0, { 16, NULL, -8 }, put_codes
+    N, BYTES, decode_q4_0, encode_q4_0, { 16, NULL, -8 }, put_codes, &split
 };

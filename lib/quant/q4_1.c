@@ -23,6 +23,22 @@ decode_q4_1(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q4_1(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    for (; n; n--, src += BYTES, code += N) {
+        *scale++ = mpq_get_f16(src);
+        *min++ = mpq_get_f16(src + 2);
+        for (int j = 0; j < N / 2; j++) {
+            code[j] = (signed char)(src[4 + j] & 15);
+            code[j + N / 2] = (signed char)(src[4 + j] >> 4);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 1 }, split_q4_1 };
+
 /* By effort, without and with importance. */
 static const struct mpq_asym_plan plans[2][3] = {
     { { 0, 0, 0, 0, 0 }, { -0.2f, 1.2f, 1, 1, 1 }, { -0.3f, 2.0f, 8, 3, 0 } },
@@ -68,4 +84,5 @@ encode_q4_1(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q4_1 = { N,           BYTES,           decode_q4_1,
-                                          encode_q4_1, { 16, NULL, 0 }, put_codes };
+                                          encode_q4_1, { 16, NULL, 0 }, put_codes,
+                                          &split };

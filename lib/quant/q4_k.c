@@ -30,6 +30,25 @@ decode_q4_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q4_k(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    for (; n; n--, src += BYTES, code += N) {
+        const float d = mpq_get_f16(src), dmin = mpq_get_f16(src + 2);
+        for (int s = 0; s < N / SUB; s++) {
+            const unsigned char *q = src + CODES + SUB * (s >> 1);
+            const int shift = 4 * (s & 1);
+            *scale++ = d * (float)mpq_kscale_get(src + SCALES, s);
+            *min++ = -(dmin * (float)mpq_kscale_get_min(src + SCALES, s));
+            for (int j = 0; j < SUB; j++)
+                code[SUB * s + j] = (signed char)(q[j] >> shift & 15);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 256, 1 }, split_q4_k };
+
 static const struct mpq_kasym type = { 15.0f, 8, 32, 63.0f };
 static const struct mpq_kasym_plan plans[] = {
     [MPQ_EFFORT_FAST] = { { -0.2f, 1.2f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
@@ -74,4 +93,5 @@ encode_q4_k(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q4_k = { N,           BYTES,           decode_q4_k,
-                                          encode_q4_k, { 16, NULL, 0 }, put_codes };
+                                          encode_q4_k, { 16, NULL, 0 }, put_codes,
+                                          &split };

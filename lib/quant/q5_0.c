@@ -30,6 +30,27 @@ decode_q5_0(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q5_0(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        const unsigned char *q = src + 6;
+        const uint32_t high = (uint32_t)src[2] | (uint32_t)src[3] << 8 |
+                              (uint32_t)src[4] << 16 | (uint32_t)src[5] << 24;
+        *scale++ = mpq_get_f16(src);
+        for (int j = 0; j < N / 2; j++) {
+            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
+            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            code[j] = (signed char)(low - 16);
+            code[j + N / 2] = (signed char)(up - 16);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 0 }, split_q5_0 };
+
 static const struct mpq_levels levels = { -16, 15, 0 };
 /* By effort, without and with importance. */
 static const struct mpq_sym_plan plans[2][3] = {
@@ -72,5 +93,5 @@ encode_q5_0(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q5_0 = {
-    N, BYTES, decode_q5_0, encode_q5_0, { 32, NULL, -16 }, put_codes
+    N, BYTES, decode_q5_0, encode_q5_0, { 32, NULL, -16 }, put_codes, &split
 };

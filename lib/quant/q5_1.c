@@ -30,6 +30,27 @@ decode_q5_1(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q5_1(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    for (; n; n--, src += BYTES, code += N) {
+        const unsigned char *q = src + 8;
+        const uint32_t high = (uint32_t)src[4] | (uint32_t)src[5] << 8 |
+                              (uint32_t)src[6] << 16 | (uint32_t)src[7] << 24;
+        *scale++ = mpq_get_f16(src);
+        *min++ = mpq_get_f16(src + 2);
+        for (int j = 0; j < N / 2; j++) {
+            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
+            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            code[j] = (signed char)(low);
+            code[j + N / 2] = (signed char)(up);
+        }
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 1 }, split_q5_1 };
+
 /* By effort, without and with importance. */
 static const struct mpq_asym_plan plans[2][3] = {
     { { 0, 0, 0, 0, 0 }, { -0.2f, 1.5f, 1, 1, 1 }, { -0.3f, 2.5f, 8, 3, 0 } },
@@ -74,4 +95,5 @@ encode_q5_1(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q5_1 = { N,           BYTES,           decode_q5_1,
-                                          encode_q5_1, { 32, NULL, 0 }, put_codes };
+                                          encode_q5_1, { 32, NULL, 0 }, put_codes,
+                                          &split };

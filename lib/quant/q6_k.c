@@ -49,6 +49,30 @@ decode_q6_k(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q6_k(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        const float d = mpq_get_f16(src + D);
+        for (int s = 0; s < N / SUB; s++)
+            *scale++ = d * (float)(signed char)src[SCALE + s];
+        for (int h = 0; h < 2; h++) {
+            const unsigned char *low = src + 64 * h, *high = src + HIGH + 32 * h;
+            signed char *to = code + 128 * h;
+            for (int q = 0; q < 4; q++) /* 32 elements: see the top */
+                for (int j = 0; j < 32; j++) {
+                    const int c = (low[32 * (q & 1) + j] >> 4 * (q >> 1) & 15) |
+                                  (high[j] >> 2 * q & 3) << 4;
+                    to[32 * q + j] = (signed char)(c - 32);
+                }
+        }
+    }
+}
+
+static const struct mpq_split split = { { 16, 256, 0 }, split_q6_k };
+
 static const struct mpq_ksym type = { { -32, 31, 0 }, 16, 16, -128, 127 };
 static const struct mpq_ksym_plan plans[] = {
     [MPQ_EFFORT_FAST] = { { 0.94f, 1.02f, 1, 1, 0 }, 1.0f, 1.0f, 1, 1 },
@@ -103,5 +127,5 @@ encode_q6_k(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q6_k = {
-    N, BYTES, decode_q6_k, encode_q6_k, { 64, NULL, -32 }, put_codes
+    N, BYTES, decode_q6_k, encode_q6_k, { 64, NULL, -32 }, put_codes, &split
 };

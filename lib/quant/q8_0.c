@@ -22,6 +22,20 @@ decode_q8_0(const unsigned char *src, float *dst, size_t n)
     }
 }
 
+MPQ_CLONES static void
+split_q8_0(const unsigned char *src, signed char *code, float *scale, float *min,
+           size_t n)
+{
+    (void)min;
+    for (; n; n--, src += BYTES, code += N) {
+        *scale++ = mpq_get_f16(src);
+        for (int j = 0; j < N; j++)
+            code[j] = (signed char)src[2 + j];
+    }
+}
+
+static const struct mpq_split split = { { 32, 32, 0 }, split_q8_0 };
+
 static const struct mpq_levels levels = { -127, 127, 0 };
 /* By effort, without and with importance. */
 static const struct mpq_sym_plan plans[2][3] = {
@@ -63,5 +77,5 @@ encode_q8_0(const float *src, const float *importance, unsigned char *dst, size_
 }
 
 const struct mpq_codec mpq_codec_q8_0 = {
-    N, BYTES, decode_q8_0, encode_q8_0, { 255, NULL, -127 }, put_codes
+    N, BYTES, decode_q8_0, encode_q8_0, { 255, NULL, -127 }, put_codes, &split
 };

@@ -10,14 +10,15 @@ the memory that a model of a 7B's shape takes.
 PEER has llama.cpp's programs in bin/ ("-": memory alone). Parts:
 
 ppl     Perplexity of f32 and f16 copies and of MODEL itself, by llama-perplexity with keys
-        and values in f32 and by mpq-eval, on the first --chunks chunks of 512 tokens.
+        and values in f32 and by mpq-eval, of MODEL with --int8 too, on the first --chunks chunks of 512 tokens.
 kld     Mean divergence of an f32 copy of MODEL rounded to q4_0 from the f32 copy: both
         programs then compute with the same numbers. llama-perplexity keeps its reference
         in 16 bits a logit. And what a reference of 64 tokens (--save-ref) leaves of it.
 mc      --task: items whose choice of greatest summed log-probability is the same, and the
         largest difference of loss, against sums in double over logits of llama.cpp (Python's
         llama_cpp, LLAMA_CPP_LIB_PATH=PEER/bin; skipped without it), from the f32 copy.
-speed   Tokens a second, mpq-eval / llama-perplexity, both with -j threads, one after the
+speed   Tokens a second, mpq-eval and mpq-eval --int8 (which is not for f32 and f16) /
+        llama-perplexity, all with -j threads, one after the
         other, the best of --repeat runs each, for each of --types; loading is left out by
         the difference of two runs of unlike length. And the share that mpq-eval has of the
         rate of a large single-precision matrix product (numpy's) on as many threads.
@@ -91,10 +92,12 @@ class Bench:
             path = model if kind == "as it is" else self.copy(model, kind)
             text = self.perplexity("-m", path, "-f", self.a.text, "--chunks", str(self.a.chunks))
             theirs, error = map(float, re.search(r"PPL = ([\d.]+) \+/- ([\d.]+)", text).groups())
-            ours = rows([self.eval, "-j", str(self.a.threads), "-x", self.a.text, "--chunks",
-                         str(self.a.chunks), path])["ppl"]
-            print(f"ppl\t{kind}\tllama {theirs:.4f} +- {error:.4f}\tmpq {ours[0]:.4f} +- {ours[1]:.4f}"
-                  f"\tdifference {100 * (ours[0] / theirs - 1):+.4f}%", flush=True)
+            for more in ([], ["--int8"]) if kind == "as it is" else ([],):
+                ours = rows([self.eval, *more, "-j", str(self.a.threads), "-x", self.a.text, "--chunks",
+                             str(self.a.chunks), path])["ppl"]
+                print(f"ppl\t{' '.join([kind, *more])}\tllama {theirs:.4f} +- {error:.4f}"
+                      f"\tmpq {ours[0]:.4f} +- {ours[1]:.4f}"
+                      f"\tdifference {100 * (ours[0] / theirs - 1):+.4f}%", flush=True)
 
     def kld(self, model):
         f32 = self.copy(model, "f32")
@@ -231,15 +234,18 @@ class Bench:
     def beside(self, kind, path, n, few, peak):
         """The rates of both programs, from N chunks more than FEW."""
         j, rates = str(self.a.threads), []
-        for command in ([self.eval, "-j", j, "-x", self.a.text, "--only", "ppl", path],
-                        [self.peer("perplexity"), "-t", j, "-m", path, "-f", self.a.text]):
+        plain = [self.eval, "-j", j, "-x", self.a.text, "--only", "ppl", path]
+        ways = [""] if kind in ("f32", "f16") else ["", " --int8"]
+        for command in ([self.peer("perplexity"), "-t", j, "-m", path, "-f", self.a.text],
+                        *([*plain, *way.split()] for way in ways)):
             a, b = (self.seconds([*command, "--chunks", str(c)]) for c in (few, n + few))
             rates.append(n * 512 / max(b - a, 1e-9))
         blocks, vocab = self.sizes(path)
         work = 2 * (blocks + 255 / 511 * vocab)  # a scored token passes the output matrix, the others do not
-        print(f"speed\t{kind}\tmpq / llama {rates[0] / rates[1]:.2f}"
-              f"\tshare of the product's rate {rates[0] * work / peak:.2f}"
-              f"\t({rates[0]:.0f} and {rates[1]:.0f} tokens/s)", flush=True)
+        for way, rate in zip(ways, rates[1:]):
+            print(f"speed\t{kind}{way}\tmpq / llama {rate / rates[0]:.2f}"
+                  f"\tshare of the product's rate {rate * work / peak:.2f}"
+                  f"\t({rate:.0f} and {rates[0]:.0f} tokens/s)", flush=True)
 
     def speed(self, model):
         peak = self.peak()

@@ -27,11 +27,11 @@ alone() {
 # mpq-pack PACK of the matrices that match PATTERN, measured by mpq-eval EVAL
 truth() {
     unit=$1 pattern=$2 type=$3 of=$4; shift 4
-    how=; while [ "$1" != -- ]; do how="$how $1"; shift; done; shift
+    with=; while [ "$1" != -- ]; do with="$with $1"; shift; done; shift
     alone "$pattern" "$type"
     run 0 mpq-pack -q -p plan.tsv -f safetensors "$@" -o packed.st "$of"
     # shellcheck disable=SC2086 # a list of options
-    run 0 mpq-eval $how --ref "$of" packed.st
+    run 0 mpq-eval $with --ref "$of" packed.st
     awk -F'\t' -v u="$unit" -v t="$type" '$1 == u && $2 == t' probe >these
     [ -s these ] && pass || fail "no rows of $unit as $type"
     while IFS='	' read -r _ _ _ _ task metric base value delta se; do
@@ -74,6 +74,13 @@ equal "blk.2.attn blk.2.ffn blk.3.attn blk.3.ffn " "$(rows out | cut -f1 | uniq 
 truth blk.2.attn 'blk\.2\.attn.*' q3_k "$model" $how --
 truth blk.3.ffn 'blk\.3\.ffn.*' q3_k "$model" $how --
 equal "0 0" "$(rows probe | awk '$2 == "bf16" { print $9, $10 }' | sort -u)" "the present type"
+
+# Products in 8 bits.
+run 0 mpq-eval $how --int8 --each q3_k,q4_0 --by module -l 2-2 --rest "$model"; cp out probe
+truth blk.2.attn 'blk\.2\.attn.*' q3_k "$model" $how --int8 --
+truth blk.2.ffn 'blk\.2\.ffn.*' q4_0 "$model" $how --int8 --
+mpq-eval $how --int8 --each q3_k,q4_0 --by module -l 2-2 --rest -j 1 --max-bytes 1k "$model" >other
+rows probe >a; rows other >b; same a b
 
 # Tensors; embedding and output are among them, a tied embedding once.
 run 0 mpq-eval $how --each q4_k --by tensor -l 0-1 "$model"; cp out probe
@@ -193,18 +200,22 @@ grep -q 's left' bar && pass || fail "no time left in the bar"
 awk 'BEGIN { print "#unit\ttype" } /^##tensor/ { print $2 "\t" ($2 ~ /blk.2/ ? "q2_k" : $2 ~ /blk.3/ ? $3 : "q4_0") }' probe >plan.tsv
 run 0 mpq-pack -q -p plan.tsv -o packed.gguf "$model"
 how="--chunks 3 -x $text -k $sums --limit 12 --only kld,nll,loss"
-run 0 mpq-eval $how --each back --ref "$model" packed.gguf; silent; cp out back
-equal "$(grep -c 'q4_0$\|q2_k$' plan.tsv)" "$(rows back | grep -c kld)" "a row for each that is quantized"
 sed 's/^\(blk.2.ffn_up\).*/\1\tbf16/' plan.tsv >one.tsv
 run 0 mpq-pack -q -p one.tsv -o one.gguf "$model"
-for m in kld nll loss; do
-    run 0 mpq-eval $how --ref "$model" packed.gguf; value=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' out)
-    run 0 mpq-eval $how --ref "$model" one.gguf; base=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' out)
-    awk -F'\t' -v m=$m '$1 == "blk.2.ffn_up" && $6 == m { print $2, $7, $8, $9 }' back >row
-    equal q2_k "$(cut -d' ' -f1 row)"
-    near "$base" "$(cut -d' ' -f2 row)" 1e-5 "back: base of $m"
-    near "$value" "$(cut -d' ' -f3 row)" 1e-5 "back: value of $m"
-    near "$(awk '{ printf "%.17g", $3 - $2 }' row)" "$(cut -d' ' -f4 row)" 1e-5 "back: delta of $m"
+for in in --int8 -q; do # in 8 bits and not
+    run 0 mpq-eval $how $in --each back --ref "$model" packed.gguf; silent; cp out back
+    equal "$(grep -c 'q4_0$\|q2_k$' plan.tsv)" "$(rows back | grep -c kld)" "a row for each that is quantized"
+    run 0 mpq-eval $how $in --ref "$model" packed.gguf; cp out now
+    run 0 mpq-eval $how $in --ref "$model" one.gguf; cp out given
+    for m in kld nll loss; do
+        value=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' now)
+        base=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' given)
+        awk -F'\t' -v m=$m '$1 == "blk.2.ffn_up" && $6 == m { print $2, $7, $8, $9 }' back >row
+        equal q2_k "$(cut -d' ' -f1 row)"
+        near "$base" "$(cut -d' ' -f2 row)" 1e-5 "back: base of $m $in"
+        near "$value" "$(cut -d' ' -f3 row)" 1e-5 "back: value of $m $in"
+        near "$(awk '{ printf "%.17g", $3 - $2 }' row)" "$(cut -d' ' -f4 row)" 1e-5 "back: delta of $m $in"
+    done
 done
 run 0 mpq-eval -j 1 $how --each back --ref "$model" packed.gguf; same out back
 rows back | head -9 >cut; grep '^#' back | grep -v '^##end' | cat - cut >part.tsv

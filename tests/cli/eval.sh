@@ -97,6 +97,29 @@ for from in "$model" "$tiny"; do
         awk -F'\t' '$3 == "ppl" { print $4 }')" "native container from a pipe"
 done
 
+# In 8 bits: nothing changes where nothing is quantized; else a little, whatever the
+# threads, and the same for what is computed by few rows at a time.
+run 0 mpq-eval --int8 --chunks 4 --only nll -x "$text" "$model"; cp out plain; silent
+mpq-eval --chunks 4 --only nll -x "$text" "$model" >out
+equal "$(value nll)" "$(awk -F'\t' '$3 == "nll" { print $4 }' plain)" "nll of a BF16 model in 8 bits"
+# every type that there is
+for type in q8_0 q6_k q5_k q5_1 q5_0 q4_k q4_1 q4_0 q3_k q2_k iq4_nl iq4_xs; do
+    sed "s/q4_k/$type/" plan.tsv >typed.tsv
+    run 0 mpq-pack -q -p typed.tsv --effort fast -o typed.gguf "$model"
+    run 0 mpq-eval --chunks 4 --only nll -x "$text" typed.gguf; nll=$(value nll)
+    run 0 mpq-eval --int8 --chunks 4 --only nll -x "$text" typed.gguf; silent
+    near "$nll" "$(value nll)" 0.004 "nll of $type in 8 bits"
+    if [ "$nll" = "$(value nll)" ]; then fail "$type: nothing was rounded"; else pass; fi
+done
+run 0 mpq-eval --int8 -j 1 --chunks 20 -x "$text" small.gguf; cp out plain
+run 0 mpq-eval --int8 -j 3 --chunks 20 -x "$text" small.gguf; same out plain
+run 0 mpq-eval --int8 --chunks 20 --max-bytes 1 -x "$text" small.gguf
+near "$(awk -F'\t' '$3 == "ppl" { print $4 }' plain)" "$(value ppl)" 1e-3 "ppl of spooled states in 8 bits"
+run 0 mpq-eval --int8 --limit 20 -k "$sums" --per-item -j 1 --ref "$model" small.gguf; cp out plain
+run 0 mpq-eval --int8 --limit 20 -k "$sums" --per-item -j 3 --ref "$model" small.gguf; same out plain
+if awk "BEGIN { exit !($(value em) > .8) }"; then pass; else fail "sums in 8 bits: $(value em)"; fi
+run 2 mpq-eval --int8 --tokens -x "$text" "$model"; says "--int8: nothing is multiplied for --tokens"
+
 # Stride: every scored token once.
 run 0 mpq-eval --ctx 128 --stride 64 --chunks 10 -x "$text" "$model"
 equal 640 "$(column ppl 6)" "scored tokens"
@@ -213,6 +236,13 @@ i=0; while [ $i -lt 512 ]; do printf '\177\177'; i=$((i + 2)); done |
     dd of=nan.gguf bs=1 seek=$at conv=notrunc 2>/dev/null
 run 1 mpq-eval --chunks 2 -x "$text" -o nan.tsv nan.gguf; one_line; absent nan.tsv
 says "nan.gguf: token_embd: a logit is NaN or infinite (token "
+# in 8 bits, where scales are infinite; and what is not finite in the file
+cp small.gguf nan.gguf
+at=$(($(wc -c <nan.gguf) - 40000)) # within the last layer
+i=0; while [ $i -lt 400 ]; do printf '\174\174'; i=$((i + 1)); done |
+    dd of=nan.gguf bs=1 seek=$at conv=notrunc 2>/dev/null
+mpq-eval --chunks 2 -x "$text" nan.gguf >/dev/null 2>plain
+run 1 mpq-eval --int8 --chunks 2 -x "$text" nan.gguf; one_line; same err plain
 
 # Where output goes.
 run 0 mpq-eval --chunks 2 -x "$text" -o eval.tsv "$model"; silent
