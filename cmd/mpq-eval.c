@@ -13,7 +13,7 @@ struct ev_options ev = { .ctx = 512,
                          .effort = MPQ_EFFORT_DEFAULT,
                          .calib_ctx = 512,
                          .samples = 128,
-                         .damping = 0.01 };
+                         .damping = 0.1 };
 
 static const struct cli_opt opts[] = {
     { 'x', "text", CLI_LIST, &ev.texts, 0, 0, "TEXT", "a text to be predicted" },

@@ -13,7 +13,7 @@
 static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
 static int format, dry_run;
 struct pack_options pack = {
-    .effort = MPQ_EFFORT_DEFAULT, .ctx = 512, .samples = 128, .damping = 0.01
+    .effort = MPQ_EFFORT_DEFAULT, .ctx = 512, .samples = 128, .damping = 0.1
 };
 
 static const struct cli_opt opts[] = {
