@@ -126,6 +126,25 @@ cli_begin_table(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
 }
 
 int
+cli_write_table(const char *kind, const char *model, cli_put_fn *put, const void *job,
+                struct mpq_err *err)
+{
+    struct mpq_out *out = NULL;
+    struct mpq_tsv_writer w;
+    int rc = -1;
+
+    if (cli_open_output(&out, 0, err) < 0 ||
+        cli_begin_table(&w, out, kind, model, err) < 0 || put(job, &w, err) < 0 ||
+        mpq_tsv_end(&w, err) < 0)
+        goto out;
+    rc = mpq_out_close(out, err);
+    out = NULL;
+out:
+    mpq_out_free(out);
+    return rc;
+}
+
+int
 cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err)
 {
     if (mpq_out_open(out, cli.output, err) < 0)

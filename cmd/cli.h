@@ -87,6 +87,10 @@ const char *cli_options_text(void);
 MPQ_MUST_CHECK int
 cli_begin_table(struct mpq_tsv_writer *w, struct mpq_out *out, const char *kind,
                 const char *model, struct mpq_err *err);
+/* Writes a table of KIND to the output: that line, what PUT adds about JOB, the end. */
+typedef int cli_put_fn(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err);
+MPQ_MUST_CHECK int cli_write_table(const char *kind, const char *model, cli_put_fn *put,
+                                   const void *job, struct mpq_err *err);
 /* The output named by -o. BINARY output is refused on a terminal. */
 MPQ_MUST_CHECK int
 cli_open_output(struct mpq_out **out, int binary, struct mpq_err *err);

@@ -220,14 +220,17 @@ say(const char *text)
     }
 }
 
-static int
-begin(const struct job *j, struct mpq_tsv_writer *w, struct mpq_out *out,
-      const char *kind, struct mpq_err *err)
+static const char *
+model_name(const struct job *j)
 {
     const char *model = mpq_tsv_info(j->table, "model");
 
-    if (cli_begin_table(w, out, kind, model ? model : j->layout.name, err) < 0)
-        return -1;
+    return model ? model : j->layout.name;
+}
+
+static int
+put_layout(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
     return model_path ? mpq_layout_put(&j->layout, w, err)
                       : mpq_layout_copy_meta(j->table, w, err);
 }
@@ -251,33 +254,56 @@ put_summary(const struct job *j, const struct mpq_alloc_result *r,
     return rc;
 }
 
-/* The plan in the form that -f asks for. */
+struct solution {
+    const struct job *j;
+    const struct mpq_alloc_result *r;
+    const struct mpq_plan *plan;
+};
+
 static int
-write_plan(const struct job *j, const struct mpq_alloc_result *r, struct mpq_err *err)
+put_plan(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
-    struct mpq_tsv_writer w;
+    const struct solution *s = job;
+
+    return put_layout(s->j, w, err) < 0 || put_summary(s->j, s->r, w, err) < 0 ||
+                   mpq_plan_write(s->plan, w, err) < 0
+               ? -1
+               : 0;
+}
+
+/* The plan as the options or the configuration of another program. */
+static int
+write_foreign(const struct mpq_plan *plan, struct mpq_err *err)
+{
     struct mpq_buf text = { 0 };
     struct mpq_out *out = NULL;
-    struct mpq_plan plan = { 0 };
     int rc = -1;
 
-    if (mpq_alloc_plan(j->alloc, r, &plan, err) < 0 ||
-        (format == FORMAT_LLAMA && mpq_plan_llama(&plan, &text, err) < 0) ||
-        (format == FORMAT_GPTQMODEL && mpq_plan_gptqmodel(&plan, &text, err) < 0) ||
-        cli_open_output(&out, 0, err) < 0)
+    if ((format == FORMAT_LLAMA ? mpq_plan_llama(plan, &text, err)
+                                : mpq_plan_gptqmodel(plan, &text, err)) < 0 ||
+        cli_open_output(&out, 0, err) < 0 ||
+        mpq_out_write(out, text.data, text.len, err) < 0)
         goto out;
-    if (format != FORMAT_TSV) {
-        if (mpq_out_write(out, text.data, text.len, err) < 0)
-            goto out;
-    } else if (begin(j, &w, out, "plan", err) < 0 || put_summary(j, r, &w, err) < 0 ||
-               mpq_plan_write(&plan, &w, err) < 0 || mpq_tsv_end(&w, err) < 0) {
-        goto out;
-    }
     rc = mpq_out_close(out, err);
     out = NULL;
 out:
     mpq_out_free(out);
     mpq_buf_free(&text);
+    return rc;
+}
+
+/* The plan in the form that -f asks for. */
+static int
+write_plan(const struct job *j, const struct mpq_alloc_result *r, struct mpq_err *err)
+{
+    struct mpq_plan plan = { 0 };
+    const struct solution s = { j, r, &plan };
+    int rc = -1;
+
+    if (mpq_alloc_plan(j->alloc, r, &plan, err) == 0)
+        rc = format == FORMAT_TSV
+                 ? cli_write_table("plan", model_name(j), put_plan, &s, err)
+                 : write_foreign(&plan, err);
     mpq_plan_free(&plan);
     return rc;
 }
@@ -327,26 +353,37 @@ solve_point(const struct job *j, size_t i, struct mpq_buf *row, struct mpq_err *
 }
 
 static int
-put_points(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+put_front(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
+    const struct job *j = job;
     struct mpq_buf row = { 0 };
+    uint64_t low, high;
+    char word[64];
     int rc = 0;
 
+    if (put_layout(j, w, err) < 0 ||
+        mpq_tsv_columns(w, "budget\tbits\tbytes\tdamage", err) < 0)
+        return -1;
     for (size_t i = 0; rc >= 0 && i < j->sweep.n; i++) {
         rc = solve_point(j, i, &row, err);
         if (rc > 0)
             rc = mpq_tsv_row(w, err, "%s", row.data);
     }
     mpq_buf_free(&row);
-    return rc;
+    if (rc < 0)
+        return -1;
+    mpq_alloc_interval(j->alloc, &low, &high);
+    if (w->rows < j->sweep.n)
+        cli_note("%" PRIu64 " of %zu budgets are below the smallest plan, %s",
+                 j->sweep.n - w->rows, j->sweep.n,
+                 mpq_alloc_words(j->alloc, low, word));
+    return 0;
 }
 
 static int
 run_sweep(const struct job *j, struct mpq_err *err)
 {
-    struct mpq_tsv_writer w;
     struct mpq_buf row = { 0 };
-    struct mpq_out *out = NULL;
     char word[64];
     uint64_t low, high;
 
@@ -357,23 +394,9 @@ run_sweep(const struct job *j, struct mpq_err *err)
     if (rc == 0)
         rc = mpq_fail(err, MPQ_ENOFIT, "--sweep %s: the smallest plan has %s", sweep,
                       mpq_alloc_words(j->alloc, low, word));
-    if (rc < 0 || cli_open_output(&out, 0, err) < 0)
+    if (rc < 0)
         return -1;
-    rc = -1;
-    if (begin(j, &w, out, "front", err) < 0 ||
-        mpq_tsv_columns(&w, "budget\tbits\tbytes\tdamage", err) < 0 ||
-        put_points(j, &w, err) < 0)
-        goto out;
-    if (w.rows < j->sweep.n)
-        cli_note("%" PRIu64 " of %zu budgets are below the smallest plan, %s",
-                 j->sweep.n - w.rows, j->sweep.n, mpq_alloc_words(j->alloc, low, word));
-    if (mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
-out:
-    mpq_out_free(out);
-    return rc;
+    return cli_write_table("front", model_name(j), put_front, j, err);
 }
 
 static int

@@ -216,32 +216,28 @@ mixed_trace(struct job *j, const double *shares, double *trace, struct mpq_err *
     return rc;
 }
 
-static int
-put_points(struct job *j, const double *points, const double *cosines, size_t count,
-           size_t chosen, struct mpq_err *err)
-{
-    struct mpq_tsv_writer w;
-    struct mpq_out *out = NULL;
-    int rc = -1;
+/* Mixtures that were looked at. */
+struct points {
+    const double *shares;  /* [count][n_sources] */
+    const double *cosines; /* [count] */
+    size_t count, n_sources, chosen;
+};
 
-    if (cli_open_output(&out, 0, err) < 0 ||
-        cli_begin_table(&w, out, "mix", mpq_source_hparams(j->model)->name, err) < 0 ||
-        mpq_tsv_put_meta(&w, err, "ctx %llu", (unsigned long long)ctx) < 0 ||
-        mpq_tsv_columns(&w, "point\tsource\tweight\tcosine\tchosen", err) < 0)
-        goto out;
-    for (size_t p = 0; p < count; p++)
-        for (size_t i = 0; i < j->n; i++)
-            if (mpq_tsv_row(&w, err, "%zu\t%s\t%.17g\t%.17g\t%d", p + 1,
-                            sources.items[i], points[p * j->n + i], cosines[p],
-                            p == chosen) < 0)
-                goto out;
-    if (mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
-out:
-    mpq_out_free(out);
-    return rc;
+static int
+put_points(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct points *points = job;
+
+    if (mpq_tsv_put_meta(w, err, "ctx %llu", (unsigned long long)ctx) < 0 ||
+        mpq_tsv_columns(w, "point\tsource\tweight\tcosine\tchosen", err) < 0)
+        return -1;
+    for (size_t p = 0; p < points->count; p++)
+        for (size_t i = 0; i < points->n_sources; i++)
+            if (mpq_tsv_row(w, err, "%zu\t%s\t%.17g\t%.17g\t%d", p + 1,
+                            sources.items[i], points->shares[p * points->n_sources + i],
+                            points->cosines[p], p == points->chosen) < 0)
+                return -1;
+    return 0;
 }
 
 static void
@@ -288,7 +284,9 @@ search(struct job *j, struct mpq_err *err)
     }
     if (optimum || j->n > 2)
         chosen = count;
-    rc = put_points(j, points, cosines, count + 1, chosen, err);
+    const struct points all = { points, cosines, count + 1, j->n, chosen };
+    rc = cli_write_table("mix", mpq_source_hparams(j->model)->name, put_points, &all,
+                         err);
     if (rc == 0)
         note_choice(j, points + chosen * j->n, cosines[chosen]);
 out:

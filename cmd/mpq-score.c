@@ -133,25 +133,35 @@ score_free(struct score_tables *t)
     free(t->all);
 }
 
-int
-score_write(const struct score_tables *t, const char *kind, score_put_fn *put,
-            const void *job, struct mpq_err *err)
+const char *
+score_model(const struct score_tables *t)
 {
     const char *model = mpq_tsv_info(t->meta, "model");
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
-    int rc = -1;
 
-    if (cli_open_output(&out, 0, err) < 0 ||
-        cli_begin_table(&w, out, kind, model ? model : "", err) < 0 ||
-        mpq_layout_copy_meta(t->meta, &w, err) < 0 || put(job, &w, err) < 0 ||
-        mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
-out:
-    mpq_out_free(out);
-    return rc;
+    return model ? model : "";
+}
+
+struct writing {
+    const struct score_tables *t;
+    cli_put_fn *put;
+    const void *job;
+};
+
+static int
+put_both(const void *ctx, struct mpq_tsv_writer *w, struct mpq_err *err)
+{
+    const struct writing *x = ctx;
+
+    return mpq_layout_copy_meta(x->t->meta, w, err) < 0 ? -1 : x->put(x->job, w, err);
+}
+
+int
+score_write(const struct score_tables *t, const char *kind, cli_put_fn *put,
+            const void *job, struct mpq_err *err)
+{
+    const struct writing x = { t, put, job };
+
+    return cli_write_table(kind, score_model(t), put_both, &x, err);
 }
 
 /* Options that the input has no use for are refused: they would do nothing. */

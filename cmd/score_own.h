@@ -36,12 +36,12 @@ MPQ_MUST_CHECK int score_read(struct score_tables *t, char **names, size_t n,
 /* -1 when they are not of one model. */
 MPQ_MUST_CHECK int score_one_model(const struct score_tables *t, struct mpq_err *err);
 void score_free(struct score_tables *t);
+/* What the model of T is called, "" when that is not known. */
+const char *score_model(const struct score_tables *t);
 /* Writes the output, a table of KIND with what T passes on: PUT adds to W all between
  * that and the end. */
-typedef int
-score_put_fn(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err);
 MPQ_MUST_CHECK int score_write(const struct score_tables *t, const char *kind,
-                               score_put_fn *put, const void *job, struct mpq_err *err);
+                               cli_put_fn *put, const void *job, struct mpq_err *err);
 
 /* What the tool does: each reads NAMES[n] and writes a table. */
 MPQ_MUST_CHECK int score_stats(char **names, size_t n, struct mpq_err *err);

@@ -157,13 +157,15 @@ compare_all(const struct job *j, struct mpq_buf *text, struct mpq_err *err)
     return 0;
 }
 
+/* The lines of the text JOB. */
 static int
-put_rows(char *line, struct mpq_tsv_writer *w, struct mpq_err *err)
+put_lines(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
-    for (char *end; *line; line = end + 1) {
+    if (mpq_tsv_columns(w, "a\tb\tn\ttau\tp\ttype", err) < 0)
+        return -1;
+    for (const char *line = job, *end; *line; line = end + 1) {
         end = strchr(line, '\n');
-        *end = '\0';
-        if (mpq_tsv_row(w, err, "%s", line) < 0)
+        if (mpq_tsv_row(w, err, "%.*s", (int)(end - line), line) < 0)
             return -1;
     }
     return 0;
@@ -173,24 +175,14 @@ int
 score_tau(char **names, size_t n, struct mpq_err *err)
 {
     struct job j = { 0 };
-    struct mpq_out *out = NULL;
-    struct mpq_tsv_writer w;
     struct mpq_buf text = { 0 };
     int rc = -1;
 
     if (score_read(&j.tables, names, n, NULL, err) < 0 || read_rankings(&j, err) < 0 ||
         compare_all(&j, &text, err) < 0)
         goto out;
-    const char *model = mpq_tsv_info(j.tables.meta, "model");
-    if (cli_open_output(&out, 0, err) < 0 ||
-        cli_begin_table(&w, out, "tau", model ? model : "", err) < 0 ||
-        mpq_tsv_columns(&w, "a\tb\tn\ttau\tp\ttype", err) < 0 ||
-        put_rows(text.data, &w, err) < 0 || mpq_tsv_end(&w, err) < 0)
-        goto out;
-    rc = mpq_out_close(out, err);
-    out = NULL;
+    rc = cli_write_table("tau", score_model(&j.tables), put_lines, text.data, err);
 out:
-    mpq_out_free(out);
     mpq_buf_free(&text);
     close_job(&j);
     return rc;
