@@ -41,13 +41,9 @@ struct generator {
     size_t next, reported;  /* prompts begun; answers handed over */
     float *cache;           /* [n_places][n_layer][2][n_head_kv][room][head_dim] */
     size_t room, plane;     /* positions of a place; room * head_dim */
-    struct mpq_fwd_layer *layers; /* all decoded, or NULL */
-    float *unembed;               /* decoded, or ... */
-    struct mpq_gemm8_weights unembed8;
-    int swapped; /* what F had kept is meanwhile here */
-    const float *before;
-    const struct mpq_gemm8_weights *before8;
-    const struct mpq_weight *before_of;
+    struct mpq_fwd_layer *layers;             /* all decoded, or NULL */
+    struct mpq_fwd_unembedding unembed;       /* lent to F, unless empty ... */
+    const struct mpq_fwd_unembedding *before; /* ... in the place of this */
     /* of a step */
     struct mpq_fwd_seq *seqs; /* [n_places] */
     size_t *rows;             /* [n_places]: where the last tokens are ... */
@@ -90,29 +86,12 @@ is_ready(const struct generator *g, const struct mpq_weight *w)
 static int
 decode_unembed(struct generator *g, const struct mpq_weight *w, struct mpq_err *err)
 {
-    struct mpq_forward *f = g->f;
-    struct mpq_gemm8_form form;
-    const int in_integers = mpq_fwd_form(f, w, &form);
-
     if (is_ready(g, w))
         return 0;
-    if (in_integers) {
-        if (mpq_fwd_rows8(f, w, form, 0, (size_t)w->rows, &g->unembed8, err) < 0)
-            return -1;
-    } else {
-        g->unembed = mpq_array((size_t)w->rows * (size_t)w->cols, sizeof *g->unembed);
-        if (!g->unembed)
-            return no_memory(g, err);
-        if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, g->unembed, err) < 0)
-            return -1;
-    }
-    g->swapped = 1;
-    g->before = f->unembed;
-    g->before8 = f->unembed8;
-    g->before_of = f->unembed_of;
-    f->unembed = g->unembed;
-    f->unembed8 = in_integers ? &g->unembed8 : NULL;
-    f->unembed_of = w;
+    if (mpq_fwd_decode_unembed(g->f, w, &g->unembed, err) < 0)
+        return -1;
+    g->before = g->f->unembed;
+    g->f->unembed = &g->unembed;
     return 0;
 }
 
@@ -347,14 +326,10 @@ free_generator(struct generator *g)
         mpq_fwd_layer_free(&g->layers[i]);
     for (size_t i = 0; g->answers && i < g->q->n; i++)
         free(g->answers[i].tokens);
-    if (g->swapped) {
+    if (g->unembed.of)
         g->f->unembed = g->before;
-        g->f->unembed8 = g->before8;
-        g->f->unembed_of = g->before_of;
-    }
     free(g->layers);
-    free(g->unembed);
-    mpq_gemm8_free(&g->unembed8);
+    mpq_fwd_free_unembed(&g->unembed);
     free(g->answers);
     free(g->places);
     free(g->cache);

@@ -31,16 +31,58 @@ mpq_fwd_kept(const struct mpq_forward *f, size_t layer, int m,
     return l && l->weight[m] == w ? l : NULL;
 }
 
+/* The unembedding that is kept or lent, where that is W's; else an empty one. */
+static const struct mpq_fwd_unembedding *
+find_unembed(const struct mpq_forward *f, const struct mpq_weight *w)
+{
+    static const struct mpq_fwd_unembedding none;
+
+    return f->unembed && f->unembed->of == w ? f->unembed : &none;
+}
+
 const float *
 mpq_fwd_unembed_ready(const struct mpq_forward *f, const struct mpq_weight *w)
 {
-    return f->unembed && f->unembed_of == w ? f->unembed : mpq_fwd_in_place(w);
+    const float *own = find_unembed(f, w)->own;
+
+    return own ? own : mpq_fwd_in_place(w);
 }
 
 const struct mpq_gemm8_weights *
 mpq_fwd_unembed_ready8(const struct mpq_forward *f, const struct mpq_weight *w)
 {
-    return f->unembed_of == w ? f->unembed8 : NULL;
+    const struct mpq_fwd_unembedding *u = find_unembed(f, w);
+
+    return u->of && !u->own ? &u->own8 : NULL;
+}
+
+int
+mpq_fwd_decode_unembed(const struct mpq_forward *f, const struct mpq_weight *w,
+                       struct mpq_fwd_unembedding *u, struct mpq_err *err)
+{
+    struct mpq_gemm8_form form;
+
+    if (mpq_fwd_form(f, w, &form)) {
+        if (mpq_fwd_rows8(f, w, form, 0, (size_t)w->rows, &u->own8, err) < 0)
+            return -1;
+    } else {
+        u->own = mpq_array((size_t)w->rows * (size_t)w->cols, sizeof *u->own);
+        if (!u->own)
+            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory",
+                            mpq_source_name(f->s));
+        if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, u->own, err) < 0)
+            return -1;
+    }
+    u->of = w;
+    return 0;
+}
+
+void
+mpq_fwd_free_unembed(struct mpq_fwd_unembedding *u)
+{
+    free(u->own);
+    mpq_gemm8_free(&u->own8);
+    *u = (struct mpq_fwd_unembedding){ 0 };
 }
 
 static int
@@ -48,23 +90,12 @@ keep_unembed(struct mpq_forward *f, size_t *left, struct mpq_err *err)
 {
     const struct mpq_weight *w = mpq_fwd_unembed(f);
     const size_t bytes = (size_t)mpq_fwd_ready_bytes(f, w);
-    struct mpq_gemm8_form form;
 
     if (bytes == 0 || bytes > *left)
         return 0;
-    if (mpq_fwd_form(f, w, &form)) {
-        if (mpq_fwd_rows8(f, w, form, 0, (size_t)w->rows, &f->kept_unembed8, err) < 0)
-            return -1;
-        f->unembed8 = &f->kept_unembed8;
-    } else {
-        if (!(f->kept_unembed = malloc(bytes)))
-            return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory",
-                            mpq_source_name(f->s));
-        if (mpq_fwd_rows(f, w, 0, (size_t)w->rows, f->kept_unembed, err) < 0)
-            return -1;
-        f->unembed = f->kept_unembed;
-    }
-    f->unembed_of = w;
+    if (mpq_fwd_decode_unembed(f, w, &f->kept_unembed, err) < 0)
+        return -1;
+    f->unembed = &f->kept_unembed;
     *left -= bytes;
     return 0;
 }
@@ -113,12 +144,8 @@ mpq_fwd_drop_kept(struct mpq_forward *f)
     for (size_t i = 0; f->kept && i < f->net.n_layer; i++)
         mpq_fwd_layer_free(&f->kept[i]);
     free(f->kept);
-    free(f->kept_unembed);
-    mpq_gemm8_free(&f->kept_unembed8);
+    mpq_fwd_free_unembed(&f->kept_unembed);
     f->kept = NULL;
-    f->kept_unembed = NULL;
     f->unembed = NULL;
-    f->unembed8 = NULL;
-    f->unembed_of = NULL;
     f->layer_ready = 0;
 }

@@ -58,6 +58,13 @@ struct mpq_fwd_seq {
     size_t cache_stride;
 };
 
+/* The unembedding as it is multiplied with: in floats, [rows][cols], or in integers. */
+struct mpq_fwd_unembedding {
+    const struct mpq_weight *of; /* NULL: empty */
+    float *own;                  /* NULL: in integers */
+    struct mpq_gemm8_weights own8;
+};
+
 struct mpq_forward {
     const struct mpq_source *s;
     struct mpq_net net;
@@ -74,8 +81,7 @@ struct mpq_forward {
     const struct mpq_weight *with; /* [n_with] in the place of the source's */
     size_t n_with;
     struct mpq_fwd_layer *kept; /* [n_layer], some empty; NULL: none is kept */
-    float *kept_unembed;
-    struct mpq_gemm8_weights kept_unembed8;
+    struct mpq_fwd_unembedding kept_unembed;
     float *final_norm;
     /* cosines and sines of positions: [n_pos][2][n_rot / 2] */
     float *turns[2]; /* of net.rope, net.rope_local */
@@ -89,9 +95,7 @@ struct mpq_forward {
      * threads together; or NULL */
     struct mpq_gemm8_inputs *rounded;
     /* for mpq_forward_logits */
-    const float *unembed; /* all of unembed_of decoded, or NULL ... */
-    const struct mpq_gemm8_weights *unembed8; /* ... or here, in integers */
-    const struct mpq_weight *unembed_of;
+    const struct mpq_fwd_unembedding *unembed; /* kept or lent; NULL: neither */
 };
 
 /* forward_hold.c */
@@ -106,6 +110,11 @@ mpq_fwd_unembed_ready(const struct mpq_forward *f, const struct mpq_weight *w);
 /* The same as integers. */
 const struct mpq_gemm8_weights *
 mpq_fwd_unembed_ready8(const struct mpq_forward *f, const struct mpq_weight *w);
+/* Decodes all of the unembedding W into the empty *u; in any case *u is to be freed. */
+MPQ_MUST_CHECK int
+mpq_fwd_decode_unembed(const struct mpq_forward *f, const struct mpq_weight *w,
+                       struct mpq_fwd_unembedding *u, struct mpq_err *err);
+void mpq_fwd_free_unembed(struct mpq_fwd_unembedding *u); /* and makes it empty */
 void mpq_fwd_drop_kept(struct mpq_forward *f);
 
 /* forward_weights.c */

@@ -49,6 +49,15 @@ mpq_fwd_kv_width(const struct mpq_net *net)
     return net->n_head_kv * net->head_dim;
 }
 
+/* Columns that a linear is given at most, where down is given DOWN at a time. */
+static inline size_t
+mpq_fwd_widest_input(const struct mpq_net *net, size_t down)
+{
+    const size_t n = net->n_embd > down ? net->n_embd : down;
+
+    return n > mpq_fwd_q_width(net) ? n : mpq_fwd_q_width(net);
+}
+
 /* forward_rows.c */
 /* Hidden states of ROW. */
 float *mpq_fwd_state(const struct mpq_fwd_group *g, size_t row);

@@ -85,16 +85,6 @@ mpq_fwd_tile_scratch(const struct mpq_net *net)
     return TILE * (before > after ? before : after);
 }
 
-/* Columns that a product here is given at most. */
-static size_t
-widest_input(const struct mpq_net *net)
-{
-    size_t n = mpq_fwd_min(FF_BLOCK, net->n_ff);
-
-    n = n > net->n_embd ? n : net->n_embd;
-    return n > mpq_fwd_q_width(net) ? n : mpq_fwd_q_width(net);
-}
-
 int
 mpq_fwd_run_tiles(struct mpq_fwd_stage *s, struct mpq_err *err)
 {
@@ -104,9 +94,10 @@ mpq_fwd_run_tiles(struct mpq_fwd_stage *s, struct mpq_err *err)
 
     s->tile = g->n_rows < MANY_TILES * TILE ? SMALL_TILE : TILE;
     n = mpq_fwd_pieces(g->n_rows, s->tile);
+    const size_t widest =
+        mpq_fwd_widest_input(&g->f->net, mpq_fwd_min(FF_BLOCK, g->f->net.n_ff));
     for (unsigned t = 0; t < threads; t++)
-        if (mpq_fwd_reserve(g->f, g->layer, t, s->tile, widest_input(&g->f->net), err) <
-            0)
+        if (mpq_fwd_reserve(g->f, g->layer, t, s->tile, widest, err) < 0)
             return -1;
     if (mpq_par_for(threads, n, tile_before, s, err) < 0 ||
         mpq_fwd_attend(g, err) < 0 || mpq_par_for(threads, n, tile_after, s, err) < 0)

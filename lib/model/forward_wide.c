@@ -175,10 +175,11 @@ tap(const struct mpq_fwd_stage *s, int input, enum mpq_fwd_mat first,
     return g->f->tap ? g->f->tap(g->f->tap_ctx, &t, err) : 0;
 }
 
-/* Inputs on their way to 8 bits, by blocks of 32 and of 256. */
+/* Inputs on their way to 8 bits, by blocks of one size or two. */
 struct rounding {
     const struct mpq_fwd_input *in;
     struct mpq_gemm8_inputs *to[2];
+    int n;
 };
 
 static int
@@ -189,9 +190,8 @@ round_few(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const size_t row = item * FEW, n = mpq_fwd_min(FEW, in->n - row);
 
     (void)thread, (void)err;
-    for (int k = 0; k < 2; k++)
-        if (r->to[k])
-            mpq_round8(r->to[k], row, n, in->x + row * in->ld, in->ld);
+    for (int k = 0; k < r->n; k++)
+        mpq_round8(r->to[k], row, n, in->x + row * in->ld, in->ld);
     return 0;
 }
 
@@ -209,11 +209,12 @@ give(struct mpq_fwd_stage *s, enum mpq_fwd_mat first, enum mpq_fwd_mat last,
                           (size_t)l->weight[first]->cols);
     for (int m = (int)first; m <= (int)last; m++)
         if (l->int8[m]) {
-            const int k = l->int8[m]->form.block == 256;
-            if (!r.to[k])
-                r.to[k] = mpq_fwd_lay_out(s->in, l->int8[m]->form.block);
+            struct mpq_gemm8_inputs *fresh =
+                mpq_fwd_lay_out(s->in, l->int8[m]->form.block);
+            if (fresh)
+                r.to[r.n++] = fresh;
         }
-    if (!r.to[0] && !r.to[1])
+    if (!r.n)
         return 0;
     return mpq_par_for(f->n_threads, mpq_fwd_pieces(s->in->n, FEW), round_few, &r, err);
 }
@@ -317,11 +318,9 @@ mpq_fwd_run_wide(struct mpq_fwd_stage *s, struct mpq_err *err)
 {
     const struct mpq_net *net = &s->g->f->net;
     struct mpq_fwd_input in = { 0 };
-    size_t most = net->n_ff > net->n_embd ? net->n_ff : net->n_embd;
 
-    most = mpq_fwd_q_width(net) > most ? mpq_fwd_q_width(net) : most;
-    if (mpq_fwd_reserve(s->g->f, s->g->layer, s->g->f->n_threads, s->g->n_rows, most,
-                        err) < 0)
+    if (mpq_fwd_reserve(s->g->f, s->g->layer, s->g->f->n_threads, s->g->n_rows,
+                        mpq_fwd_widest_input(net, net->n_ff), err) < 0)
         return -1;
     s->in = &in;
     if (s->g->f->part)

@@ -23,4 +23,25 @@ mpq_put_5bits(const unsigned char code[32], unsigned char p[20])
         p[4 + j] = (unsigned char)((code[j] & 15) | (code[j + 16] & 15) << 4);
 }
 
+/* All fifth bits. */
+static inline uint32_t
+mpq_5bits_high(const unsigned char p[20])
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+           (uint32_t)p[3] << 24;
+}
+
+/* code[j] and code[j + 16], j < 16; HIGH is mpq_5bits_high(p). */
+static inline int
+mpq_5bits_low(const unsigned char p[20], uint32_t high, int j)
+{
+    return (p[4 + j] & 15) | (int)(high >> j & 1) << 4;
+}
+
+static inline int
+mpq_5bits_up(const unsigned char p[20], uint32_t high, int j)
+{
+    return p[4 + j] >> 4 | (int)(high >> (j + 16) & 1) << 4;
+}
+
 #endif

@@ -16,15 +16,22 @@
 
 enum { N = 256, SUB = 32, BYTES = 136, HIGH = 2, LOW = 4, CODES = 8 };
 
+static inline int
+get_scale(const unsigned char *p, int s)
+{
+    const int high = p[HIGH] | p[HIGH + 1] << 8;
+    const int low = p[LOW + (s >> 1)] >> 4 * (s & 1) & 15;
+
+    return (low | (high >> 2 * s & 3) << 4) - 32;
+}
+
 MPQ_CLONES static void
 decode_iq4_xs(const unsigned char *src, float *dst, size_t n)
 {
     for (; n; n--, src += BYTES, dst += N) {
         const float d = mpq_get_f16(src);
-        const int high = src[HIGH] | src[HIGH + 1] << 8;
         for (int s = 0; s < N / SUB; s++) {
-            const int low = src[LOW + (s >> 1)] >> 4 * (s & 1) & 15;
-            const float ds = d * (float)((low | (high >> 2 * s & 3) << 4) - 32);
+            const float ds = d * (float)get_scale(src, s);
             const unsigned char *q = src + CODES + SUB / 2 * s;
             for (int j = 0; j < SUB / 2; j++) {
                 dst[SUB * s + j] = ds * (float)mpq_iq4_level[q[j] & 15];
@@ -41,11 +48,9 @@ split_iq4_xs(const unsigned char *src, signed char *code, float *scale, float *m
     (void)min;
     for (; n; n--, src += BYTES, code += N) {
         const float d = mpq_get_f16(src);
-        const int high = src[HIGH] | src[HIGH + 1] << 8;
         for (int s = 0; s < N / SUB; s++) {
-            const int low = src[LOW + (s >> 1)] >> 4 * (s & 1) & 15;
             const unsigned char *q = src + CODES + SUB / 2 * s;
-            *scale++ = d * (float)((low | (high >> 2 * s & 3) << 4) - 32);
+            *scale++ = d * (float)get_scale(src, s);
             for (int j = 0; j < SUB / 2; j++) {
                 code[SUB * s + j] = mpq_iq4_level[q[j] & 15];
                 code[SUB * s + j + SUB / 2] = mpq_iq4_level[q[j] >> 4];

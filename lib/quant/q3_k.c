@@ -27,6 +27,13 @@ get_scale(const unsigned char *p, int j)
     return (low | high << 4) - 32;
 }
 
+/* The code whose low bits are in LOW from SHIFT on, the upper one in HIGH. */
+static inline int
+get_code(unsigned char low, int shift, unsigned char high, int bit)
+{
+    return (low >> shift & 3) | (high >> bit & 1) << 2;
+}
+
 MPQ_CLONES static void
 decode_q3_k(const unsigned char *src, float *dst, size_t n)
 {
@@ -38,7 +45,7 @@ decode_q3_k(const unsigned char *src, float *dst, size_t n)
             const unsigned char *low = src + LOW + 32 * (s >> 3) + SUB * (s & 1);
             const int bit = s >> 1, shift = 2 * (bit & 3);
             for (int j = 0; j < SUB; j++) {
-                const int code = (low[j] >> shift & 3) | (high[j] >> bit & 1) << 2;
+                const int code = get_code(low[j], shift, high[j], bit);
                 dst[SUB * s + j] = ds * (float)(code - 4);
             }
         }
@@ -58,7 +65,7 @@ split_q3_k(const unsigned char *src, signed char *code, float *scale, float *min
             const int bit = s >> 1, shift = 2 * (bit & 3);
             *scale++ = d * (float)get_scale(src + SCALES, s);
             for (int j = 0; j < SUB; j++) {
-                const int c = (low[j] >> shift & 3) | (high[j] >> bit & 1) << 2;
+                const int c = get_code(low[j], shift, high[j], bit);
                 code[SUB * s + j] = (signed char)(c - 4);
             }
         }

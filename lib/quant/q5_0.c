@@ -18,12 +18,10 @@ decode_q5_0(const unsigned char *src, float *dst, size_t n)
 {
     for (; n; n--, src += BYTES, dst += N) {
         const float d = mpq_get_f16(src);
-        const unsigned char *q = src + 6;
-        const uint32_t high = (uint32_t)src[2] | (uint32_t)src[3] << 8 |
-                              (uint32_t)src[4] << 16 | (uint32_t)src[5] << 24;
+        const unsigned char *p = src + 2;
+        const uint32_t high = mpq_5bits_high(p);
         for (int j = 0; j < N / 2; j++) {
-            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
-            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            const int low = mpq_5bits_low(p, high, j), up = mpq_5bits_up(p, high, j);
             dst[j] = (float)(low - 16) * d;
             dst[j + N / 2] = (float)(up - 16) * d;
         }
@@ -36,13 +34,11 @@ split_q5_0(const unsigned char *src, signed char *code, float *scale, float *min
 {
     (void)min;
     for (; n; n--, src += BYTES, code += N) {
-        const unsigned char *q = src + 6;
-        const uint32_t high = (uint32_t)src[2] | (uint32_t)src[3] << 8 |
-                              (uint32_t)src[4] << 16 | (uint32_t)src[5] << 24;
+        const unsigned char *p = src + 2;
+        const uint32_t high = mpq_5bits_high(p);
         *scale++ = mpq_get_f16(src);
         for (int j = 0; j < N / 2; j++) {
-            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
-            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            const int low = mpq_5bits_low(p, high, j), up = mpq_5bits_up(p, high, j);
             code[j] = (signed char)(low - 16);
             code[j + N / 2] = (signed char)(up - 16);
         }

@@ -18,12 +18,10 @@ decode_q5_1(const unsigned char *src, float *dst, size_t n)
 {
     for (; n; n--, src += BYTES, dst += N) {
         const float d = mpq_get_f16(src), m = mpq_get_f16(src + 2);
-        const unsigned char *q = src + 8;
-        const uint32_t high = (uint32_t)src[4] | (uint32_t)src[5] << 8 |
-                              (uint32_t)src[6] << 16 | (uint32_t)src[7] << 24;
+        const unsigned char *p = src + 4;
+        const uint32_t high = mpq_5bits_high(p);
         for (int j = 0; j < N / 2; j++) {
-            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
-            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
+            const int low = mpq_5bits_low(p, high, j), up = mpq_5bits_up(p, high, j);
             dst[j] = (float)low * d + m;
             dst[j + N / 2] = (float)up * d + m;
         }
@@ -35,16 +33,14 @@ split_q5_1(const unsigned char *src, signed char *code, float *scale, float *min
            size_t n)
 {
     for (; n; n--, src += BYTES, code += N) {
-        const unsigned char *q = src + 8;
-        const uint32_t high = (uint32_t)src[4] | (uint32_t)src[5] << 8 |
-                              (uint32_t)src[6] << 16 | (uint32_t)src[7] << 24;
+        const unsigned char *p = src + 4;
+        const uint32_t high = mpq_5bits_high(p);
         *scale++ = mpq_get_f16(src);
         *min++ = mpq_get_f16(src + 2);
         for (int j = 0; j < N / 2; j++) {
-            const int low = (q[j] & 15) | (int)(high >> j & 1) << 4;
-            const int up = q[j] >> 4 | (int)(high >> (j + N / 2) & 1) << 4;
-            code[j] = (signed char)(low);
-            code[j + N / 2] = (signed char)(up);
+            const int low = mpq_5bits_low(p, high, j), up = mpq_5bits_up(p, high, j);
+            code[j] = (signed char)low;
+            code[j + N / 2] = (signed char)up;
         }
     }
 }

@@ -15,6 +15,13 @@
 
 enum { N = 256, SUB = 32, BYTES = 176, SCALES = 4, HIGH = 16, CODES = 48 };
 
+/* The code whose low bits are in LOW from SHIFT on, the upper one in HIGH. */
+static inline int
+get_code(unsigned char low, int shift, unsigned char high, int bit)
+{
+    return (low >> shift & 15) | (high >> bit & 1) << 4;
+}
+
 MPQ_CLONES static void
 decode_q5_k(const unsigned char *src, float *dst, size_t n)
 {
@@ -27,7 +34,7 @@ decode_q5_k(const unsigned char *src, float *dst, size_t n)
             const unsigned char *q = src + CODES + SUB * (s >> 1);
             const int shift = 4 * (s & 1);
             for (int j = 0; j < SUB; j++) {
-                const int code = (q[j] >> shift & 15) | (high[j] >> s & 1) << 4;
+                const int code = get_code(q[j], shift, high[j], s);
                 dst[SUB * s + j] = ds * (float)code - m;
             }
         }
@@ -47,8 +54,7 @@ split_q5_k(const unsigned char *src, signed char *code, float *scale, float *min
             *scale++ = d * (float)mpq_kscale_get(src + SCALES, s);
             *min++ = -(dmin * (float)mpq_kscale_get_min(src + SCALES, s));
             for (int j = 0; j < SUB; j++)
-                code[SUB * s + j] =
-                    (signed char)((q[j] >> shift & 15) | (high[j] >> s & 1) << 4);
+                code[SUB * s + j] = (signed char)get_code(q[j], shift, high[j], s);
         }
     }
 }

@@ -17,6 +17,13 @@
 
 enum { N = 256, SUB = 16, BYTES = 210, HIGH = 128, SCALE = 192, D = 208 };
 
+/* The code whose low bits are in LOW, the upper ones in HIGH. */
+static inline int
+get_code(unsigned char low, int low_shift, unsigned char high, int high_shift)
+{
+    return (low >> low_shift & 15) | (high >> high_shift & 3) << 4;
+}
+
 /* 32 elements: a row of LOW, shifted by LOW_SHIFT, two bits of HIGH. */
 static inline void
 decode_32(const unsigned char *low, int low_shift, const unsigned char *high,
@@ -25,8 +32,7 @@ decode_32(const unsigned char *low, int low_shift, const unsigned char *high,
     for (int s = 0; s < 2; s++) {
         const float ds = d * (float)scale[s];
         for (int j = SUB * s; j < SUB * (s + 1); j++) {
-            const int code = (low[j] >> low_shift & 15) | (high[j] >> high_shift & 3)
-                                                              << 4;
+            const int code = get_code(low[j], low_shift, high[j], high_shift);
             dst[j] = ds * (float)(code - 32);
         }
     }
@@ -63,8 +69,8 @@ split_q6_k(const unsigned char *src, signed char *code, float *scale, float *min
             signed char *to = code + 128 * h;
             for (int q = 0; q < 4; q++) /* 32 elements: see the top */
                 for (int j = 0; j < 32; j++) {
-                    const int c = (low[32 * (q & 1) + j] >> 4 * (q >> 1) & 15) |
-                                  (high[j] >> 2 * q & 3) << 4;
+                    const int c =
+                        get_code(low[32 * (q & 1) + j], 4 * (q >> 1), high[j], 2 * q);
                     to[32 * q + j] = (signed char)(c - 32);
                 }
         }
