@@ -2,6 +2,7 @@
 #include "eval_own.h"
 
 #include "quant/codec.h"
+#include "quant/gptq.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@ struct ev_options ev = { .ctx = 512,
                          .effort = MPQ_EFFORT_DEFAULT,
                          .calib_ctx = 512,
                          .samples = 128,
-                         .damping = 0.1 };
+                         .damping = MPQ_GPTQ_DAMPING };
 
 static const struct cli_opt opts[] = {
     { 'x', "text", CLI_LIST, &ev.texts, 0, 0, "TEXT", "a text to be predicted" },

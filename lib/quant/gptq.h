@@ -19,9 +19,12 @@ struct mpq_gptq; /* what all rows of all matrices with one input share; read-onl
 
 enum { MPQ_GPTQ_ROWS = 64 }; /* rows that are worked on side by side */
 
+/* The damping where none is asked for. 0.01 is usual, this better for less than a
+ * million tokens. */
+#define MPQ_GPTQ_DAMPING 0.1
+
 struct mpq_gptq_options {
-    double damping;  /* times the mean of H's diagonal, added to it; 0.01 is usual, 0.1
-                      better for less than a million tokens */
+    double damping;  /* times the mean of H's diagonal, added to it */
     int by_salience; /* blocks, and columns within them, of the greatest H_jj first */
     enum mpq_effort effort;
 };

@@ -244,6 +244,8 @@ grep '^##tensor\|^##file' out >meta; same meta shape
 mv out filled.tsv
 run 0 mpq-alloc -q -b 6 filled.tsv
 run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "one probe is 10 times the figure of"
+{ cat few.tsv; printf 'blk.2.attn_q\tq4_0\t4.5\t3072\twiki\tkld\t0\t0.2\t0.2\t0.001\n'; } >more.tsv
+run 0 mpq-score -v -m kld --fill cheap.tsv more.tsv; says "give or take a factor of"
 run 2 mpq-score -m moa --fill cheap.tsv few.tsv few.tsv; says "--fill goes with one metric"
 run 2 mpq-score --fill cheap.tsv few.tsv; says "--fill goes with one metric"
 run 1 mpq-score -m kld --fill few.tsv few.tsv; one_line

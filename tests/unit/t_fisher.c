@@ -17,14 +17,6 @@
 static const char *const models[] = { "llama", "qwen2", "qwen3", "gemma2", "gemma3" };
 enum { N_MODELS = sizeof models / sizeof *models, TOKENS = 57, LAYER = 1 };
 
-static void *
-need(size_t n, size_t size)
-{
-    void *p = mpq_array(n, size);
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
 /* A model with two sequences that have gone through it. */
 struct run {
     struct mpq_source *s;

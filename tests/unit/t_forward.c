@@ -42,14 +42,6 @@ struct want {
     double *logits; /* [n_rows][n_vocab] */
 };
 
-static void *
-need(size_t n, size_t size)
-{
-    void *p = mpq_array(n, size);
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
 static void
 read_want(struct want *w, const char *model)
 {

@@ -21,14 +21,6 @@ static const uint8_t types[] = { MPQ_Q8_0, MPQ_Q5_0, MPQ_Q5_1,   MPQ_Q4_0,
                                  MPQ_Q3_K, MPQ_Q2_K, MPQ_IQ4_NL, MPQ_IQ4_XS };
 enum { N_TYPES = sizeof types / sizeof *types };
 
-static void *
-need(size_t n, size_t size)
-{
-    void *p = mpq_array(n, size);
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
 static void
 random_numbers(float *x, size_t n, uint32_t seed)
 {
@@ -289,30 +281,43 @@ START_TEST(products_are_those_of_double_arithmetic_for_every_kernel)
 }
 END_TEST
 
+/* One row of 32 weights, all with the one scale and min, by one input: both to be
+ * freed.
+ */
+static void
+make_row(struct mpq_gemm8_weights *w, struct mpq_gemm8_inputs *x, int has_min,
+         const signed char code[32], const float src[32])
+{
+    const struct mpq_gemm8_form form = { 32, 32, has_min };
+    const float scale = 1, min = 2;
+    struct mpq_err err = { 0 };
+
+    *w = (struct mpq_gemm8_weights){ 0 };
+    begin(x, src, 1, 32, 32);
+    ck_assert_int_eq(mpq_gemm8_shape(w, form, 1, 32, &err), 0);
+    mpq_gemm8_put(w, 0, code, &scale, &min);
+}
+
 START_TEST(codes_at_their_limits_do_not_saturate)
 {
     /* the largest sums of products: q8_0's -128 with inputs at 127 and -127 */
-    const struct mpq_gemm8_form form = { 32, 32, 0 };
     const struct mpq_gemm8_part part = { 0, 1, 0, 0, 1 };
-    struct mpq_gemm8_weights w = { 0 };
+    struct mpq_gemm8_weights w;
     struct mpq_gemm8_inputs x;
-    struct mpq_err err = { 0 };
     signed char code[32];
-    float scale = 1, src[32], got;
+    float src[32], got;
 
     memset(code, -128, sizeof code);
     for (int sign = -1; sign <= 1; sign += 2) {
         for (int i = 0; i < 32; i++)
             src[i] = 127.0f * (float)sign;
-        begin(&x, src, 1, 32, 32);
-        ck_assert_int_eq(mpq_gemm8_shape(&w, form, 1, 32, &err), 0);
-        mpq_gemm8_put(&w, 0, code, &scale, NULL);
+        make_row(&w, &x, 0, code, src);
         for (size_t k = 0; mpq_gemm8_by(k, &w, &x, &part, 0, &got, 1); k++)
             ck_assert_msg(got == -32.0f * 128 * 127 * (float)sign, "%s: %.9g",
                           mpq_gemm8_name(k), (double)got);
         mpq_gemm8_inputs_free(&x);
+        mpq_gemm8_free(&w);
     }
-    mpq_gemm8_free(&w);
 }
 END_TEST
 
@@ -376,17 +381,13 @@ END_TEST
 START_TEST(numbers_beyond_f16_keep_their_size)
 {
     /* ggml's f16 scales are infinite from 127 * 65504 on */
-    const struct mpq_gemm8_form form = { 32, 32, 1 };
     const struct mpq_gemm8_part part = { 0, 1, 0, 0, 1 };
-    struct mpq_gemm8_weights w = { 0 };
+    struct mpq_gemm8_weights w;
     struct mpq_gemm8_inputs x;
-    struct mpq_err err = { 0 };
     signed char code[32] = { 1, 1 };
-    float scale = 1, min = 2, src[32] = { 1e30f, -1e30f, 1e30f }, got;
+    float src[32] = { 1e30f, -1e30f, 1e30f }, got;
 
-    begin(&x, src, 1, 32, 32);
-    ck_assert_int_eq(mpq_gemm8_shape(&w, form, 1, 32, &err), 0);
-    mpq_gemm8_put(&w, 0, code, &scale, &min);
+    make_row(&w, &x, 1, code, src);
     mpq_gemm8(&w, &x, &part, 0, &got, 1);
     ck_assert_double_eq_tol((double)got, 2e30, 1e24);
     mpq_gemm8_inputs_free(&x);

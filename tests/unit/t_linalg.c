@@ -21,14 +21,6 @@ random_weights(float *x, size_t n, uint32_t seed)
     }
 }
 
-static void *
-need(size_t n, size_t size)
-{
-    void *p = mpq_array(n, size);
-    ck_assert_ptr_nonnull(p);
-    return p;
-}
-
 /* Rows, columns: within a tile, over its edge, over the depth of a block. */
 static const struct {
     size_t rows, cols;
