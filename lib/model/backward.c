@@ -93,7 +93,7 @@ mpq_backward_forward(struct mpq_backward *b, mpq_backward_step_fn *step, void *c
     for (size_t l = 0; l < n_layer; l++) {
         const float *before = x.x;
         mpq_backward_states(b, l + 1, &x);
-        memcpy(x.x, before, x.n * x.width * sizeof *before);
+        memcpy(x.x, before, mpq_states_bytes(&x));
         if (mpq_forward_layer(b->f, l, b->q, &x, err) < 0)
             return -1;
         if (step)

@@ -18,4 +18,11 @@ MPQ_MUST_CHECK int mpq_states_new(struct mpq_states *s, size_t n, size_t width,
                                   size_t max_bytes, struct mpq_err *err);
 void mpq_states_free(struct mpq_states *s); /* a zeroed one is fine */
 
+/* Of all its states. */
+static inline size_t
+mpq_states_bytes(const struct mpq_states *s)
+{
+    return s->n * s->width * sizeof *s->x;
+}
+
 #endif

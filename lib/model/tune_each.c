@@ -112,7 +112,7 @@ see_layer(struct mpq_tune_each *e, size_t layer, struct mpq_err *err)
                    : mpq_activity_layer(e->activity, e->passed, &e->x, err)) < 0)
             return -1;
     if (apart)
-        memcpy(e->ahead.x, e->x.x, e->x.n * e->x.width * sizeof *e->x.x);
+        memcpy(e->ahead.x, e->x.x, mpq_states_bytes(&e->x));
     if (mpq_activity_layer(e->activity, layer, apart ? &e->ahead : &e->x, err) < 0)
         return -1;
     e->passed += !apart;

@@ -326,8 +326,7 @@ embed_token(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
 static void
 copy_states(struct mpq_walk *w)
 {
-    memcpy(w->x[QUANT].x, w->x[FULL].x,
-           w->x[FULL].n * w->x[FULL].width * sizeof(float));
+    memcpy(w->x[QUANT].x, w->x[FULL].x, mpq_states_bytes(&w->x[FULL]));
 }
 
 /* Fills the store with the embedding E. */
