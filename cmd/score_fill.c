@@ -9,6 +9,7 @@
 #include "quant/codec.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,6 +215,21 @@ compute(struct job *j, struct mpq_err *err)
     return mpq_fail(err, (enum mpq_code)why.code, "%s: %s", j->probe.file, why.text);
 }
 
+/* NAME and its figure, or nothing where there were too few pairs for it. */
+struct agreement {
+    char text[32];
+};
+
+static struct agreement
+agreement(const char *name, int digits, double r)
+{
+    struct agreement a = { "" };
+
+    if (isfinite(r))
+        snprintf(a.text, sizeof a.text, "%s%.*f", name, digits, r);
+    return a;
+}
+
 /* ##fill ffn_down n=30 scale=0.8 correlation=0.98 within=0.95 factor=1.2 */
 static int
 put_fits(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
@@ -227,14 +243,14 @@ put_fits(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
                       j->families.names[i], f->scale, j->all.file);
         else
             cli_debug("%s: %zu probes are %.3g times the figure of %s, give or take a "
-                      "factor of %.2f; correlation %.2f, of units alone %.2f",
+                      "factor of %.2f%s%s",
                       j->families.names[i], f->n, f->scale, j->all.file, f->factor,
-                      f->correlation, f->within);
-        if (mpq_tsv_put_meta(w, err,
-                             "fill %s n=%zu scale=%.6g correlation=%.4f within=%.4f "
-                             "factor=%.4f",
-                             j->families.names[i], f->n, f->scale, f->correlation,
-                             f->within, f->factor) < 0)
+                      agreement("; correlation ", 2, f->correlation).text,
+                      agreement(", of units alone ", 2, f->within).text);
+        if (mpq_tsv_put_meta(w, err, "fill %s n=%zu scale=%.6g%s%s factor=%.4f",
+                             j->families.names[i], f->n, f->scale,
+                             agreement(" correlation=", 4, f->correlation).text,
+                             agreement(" within=", 4, f->within).text, f->factor) < 0)
             return -1;
     }
     return 0;

@@ -97,9 +97,12 @@ read_total(const struct job *j, const char *text, double *total, struct mpq_err 
             *total += j->n_objectives ? delta * j->weight[k] : delta;
         text += len + 1;
     }
-    if (*total > 0 && *total < 1e100)
+    if (!(*total > 0))
+        return mpq_fail(err, MPQ_EDATA,
+                        "--refine: a plan that lost nothing tells nothing");
+    if (*total < 1e100)
         return 0;
-    return mpq_fail(err, MPQ_EDATA, "--refine: a plan that lost nothing tells nothing");
+    return mpq_fail(err, MPQ_EUSAGE, "--refine: a loss of %g is too large", *total);
 }
 
 /* Adds up what PLAN has of each type. */
