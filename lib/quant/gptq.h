@@ -21,7 +21,7 @@ enum { MPQ_GPTQ_ROWS = 64 }; /* rows that are worked on side by side */
 
 /* The damping where none is asked for. 0.01 is usual, this better for less than a
  * million tokens. */
-#define MPQ_GPTQ_DAMPING 0.1
+#define MPQ_GPTQ_DAMPING 0.2
 
 struct mpq_gptq_options {
     double damping;  /* times the mean of H's diagonal, added to it */

@@ -44,6 +44,8 @@ import time
 import gguf
 import numpy as np
 
+import shapes
+
 
 def run(command, env=None):
     r = subprocess.run(command, capture_output=True, text=True, errors="replace",
@@ -256,7 +258,7 @@ class Bench:
         peak = self.peak()
         for kind in self.a.shape_types.split(","):
             zero, path = (os.path.join(self.work, x) for x in ("zero.gguf", "shape.gguf"))
-            self.big(model, zero, self.a.shape_layers)
+            shapes.llama7b(model, zero, self.a.shape_layers)
             run([self.peer("quantize"), "--allow-requantize", "--pure", zero, path, kind])
             os.unlink(zero)
             self.beside(f"{kind}, {self.a.shape_layers} layers of a 7B's", path, 2, 2, peak)
@@ -269,48 +271,6 @@ class Bench:
         x @ x
         return 2 * len(x) ** 3 / (now() - start)
 
-    def big(self, model, path, layers):
-        """A file of holes with Llama 2 7B's shapes and MODEL's tokenizer."""
-        reader = gguf.GGUFReader(model)
-        d, ff = 4096, 11008
-        w = gguf.GGUFWriter(path, "llama")
-        for name, value in (("context_length", 4096), ("embedding_length", d), ("block_count", layers),
-                            ("feed_forward_length", ff), ("attention.head_count", 32),
-                            ("attention.head_count_kv", 32)):
-            w.add_uint32("llama." + name, value)
-        w.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-5)
-        for key, field in reader.fields.items():
-            if key.startswith("tokenizer.") and "chat_template" not in key:
-                value = field.contents()
-                sub = field.types[-1] if len(field.types) > 1 else None
-                w.add_key_value(key, value, field.types[0], sub_type=sub)
-        vocab = len(reader.fields["tokenizer.ggml.tokens"].data)
-
-        def add(name, *shape):
-            n = int(np.prod(shape))
-            q = gguf.GGMLQuantizationType.Q4_0 if len(shape) > 1 else gguf.GGMLQuantizationType.F32
-            w.add_tensor_info(name + ".weight", shape if len(shape) == 1 else (shape[0], shape[1] // 32 * 18),
-                              np.dtype(np.uint8 if len(shape) > 1 else np.float32),
-                              n // 32 * 18 if len(shape) > 1 else 4 * n, raw_dtype=q)
-            return n // 32 * 18 if len(shape) > 1 else 4 * n
-
-        total = add("token_embd", vocab, d)
-        for l in range(layers):
-            for name in ("attn_norm", "ffn_norm"):
-                total += add(f"blk.{l}.{name}", d)
-            for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
-                total += add(f"blk.{l}.{name}", d, d)
-            for name in ("ffn_gate", "ffn_up"):
-                total += add(f"blk.{l}.{name}", ff, d)
-            total += add(f"blk.{l}.ffn_down", d, ff)
-        total += add("output_norm", d) + add("output", vocab, d)
-        w.write_header_to_file()
-        w.write_kv_data_to_file()
-        w.write_ti_data_to_file()
-        w.close()
-        os.truncate(path, os.path.getsize(path) + total + 4096)
-        return d, ff
-
     def rate(self, path, command):
         """Operations of COMMAND's matrices a processor second."""
         blocks, vocab = self.sizes(path)
@@ -321,7 +281,7 @@ class Bench:
     def memory(self, model):
         path = os.path.join(self.work, "big.gguf")
         layers = self.a.memory_layers
-        d, ff = self.big(model, path, layers)
+        d, ff = shapes.llama7b(model, path, layers)
         peak = os.path.join(self.work, "peak")
         here = os.path.dirname(os.path.abspath(__file__))
         run([os.environ.get("CC", "cc"), "-O2", "-o", peak, os.path.join(here, "peak.c")])

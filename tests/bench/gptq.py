@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """mpq-pack's quantizers beside rounding alone, plain programs, and llama-quantize.
 
-    gptq.py MODEL.gguf CALIB EVAL [--parts kl,plain,speed] [--peer DIR] [--bin DIR]
+    gptq.py MODEL.gguf CALIB EVAL [--parts kl,plain,speed,memory] [--peer DIR] [--bin DIR]
             [--dither SEED] [--types LIST] [--native LIST] [--methods LIST] [--samples N]
             [--chunks N] [--layers N] [--damp X] [-j N]
 
@@ -16,6 +16,8 @@ plain   Errors of the layers' outputs, tr(E H E^T), over those of a plain numpy 
         with the same Hessians (mpq-stats -f hessian): GPTQ as in the paper, one column
         after another, scale and zero from least and greatest of each group; AWQ as in
         the paper, a grid of 20 exponents for each input.
+memory  What mpq-pack -m gptq holds of its own, q4_k, on two layers of a 7B's shapes (rows of
+        4096 and 11008) with MODEL's tokenizer, 8 sequences.
 speed   Seconds of mpq-pack over those of llama-imatrix and llama-quantize together, on as
         many tokens, one after the other.
 
@@ -32,6 +34,8 @@ import time
 
 import gguf
 import numpy as np
+
+import shapes
 
 
 def run(command):
@@ -200,6 +204,23 @@ class Bench:
             ours = self.pack(method, "q4_0", os.path.join(self.d, "ours.gguf"))
             print(f"{method}\t{ours:.1f} s\t{ours / theirs:.2f}", flush=True)
 
+    # --- memory -------------------------------------------------------------------
+
+    def memory(self):
+        o = self.o
+        peak, model, figures, out = (os.path.join(self.d, x) for x in
+                                     ("peak", "7b.gguf", "figures", "7b.out"))
+        here = os.path.dirname(os.path.abspath(__file__))
+        run([os.environ.get("CC", "cc"), "-O2", "-o", peak, os.path.join(here, "peak.c")])
+        shapes.llama7b(o.model, model, 2, fill=True)
+        plan = plan_of(model, lambda t: "q4_k" if t.name.startswith("blk.") else "q4_0",
+                       os.path.join(self.d, "plan"))
+        os.environ["PEAK"] = figures
+        run([peak, f"{o.bin}/mpq-pack", "-q", "-p", plan, "-m", "gptq", "-c", o.calib,
+             "--samples", 8, "-j", o.j, "-o", out, model])
+        with open(figures, encoding="ascii") as f:
+            print(f"gptq, 7B shapes\t{f.read().strip()}", flush=True)
+
 
 def sharer(name):
     layer, _, base = name.rpartition(".")
@@ -334,7 +355,7 @@ def main():
     p.add_argument("model")
     p.add_argument("calib")
     p.add_argument("eval")
-    p.add_argument("--parts", default="kl,plain,speed")
+    p.add_argument("--parts", default="kl,plain,speed,memory")
     p.add_argument("--peer")
     p.add_argument("--bin", default="bin")
     p.add_argument("--dither", type=int)
