@@ -3,7 +3,7 @@
  * tells how that was made), and against itself where it must not matter how the work is
  * cut; how far blocks move hidden states; importance matrices written and read back.
  */
-#include "suite.h"
+#include "nets.h"
 
 #include "base/buf.h"
 #include "method/reach.h"
@@ -17,51 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DIR "tests/data/nets/"
 static const double tolerance = 1e-4;
 
 static const char *const models[] = { "llama",      "llama.gguf", "qwen2",
                                       "qwen2.gguf", "gemma3",     "gemma3.gguf" };
-enum { N_MODELS = sizeof models / sizeof *models, MAX_SEQS = 8, MAX_LAYERS = 8 };
-
-/* The sequences of NAME.want. */
-struct texts {
-    uint32_t tokens[1024];
-    size_t start[MAX_SEQS + 1];
-    struct mpq_seqs q;
-};
-
-static FILE *
-open_data(const char *model, const char *ending)
-{
-    char path[256];
-
-    snprintf(path, sizeof path, DIR "%.*s.%s", (int)strcspn(model, "."), model, ending);
-    FILE *f = fopen(path, "r");
-    ck_assert_msg(f != NULL, "%s", path);
-    return f;
-}
-
-static void
-read_texts(struct texts *t, const char *model)
-{
-    FILE *f = open_data(model, "want");
-    size_t n;
-
-    *t = (struct texts){ 0 };
-    ck_assert_int_eq(fscanf(f, "%zu %*u %*u", &t->q.n), 1);
-    ck_assert_uint_le(t->q.n, MAX_SEQS);
-    for (size_t i = 0; i < t->q.n; i++) {
-        ck_assert_int_eq(fscanf(f, "%zu", &n), 1);
-        t->start[i + 1] = t->start[i] + n;
-        ck_assert_uint_le(t->start[i + 1], 1024);
-        for (size_t k = t->start[i]; k < t->start[i + 1]; k++)
-            ck_assert_int_eq(fscanf(f, "%u", &t->tokens[k]), 1);
-    }
-    fclose(f);
-    t->q.tokens = t->tokens;
-    t->q.start = t->start;
-}
+enum { N_MODELS = sizeof models / sizeof *models, MAX_LAYERS = 8 };
 
 /* All that a pass gives, copied. */
 struct seen {
@@ -70,7 +30,7 @@ struct seen {
     uint64_t n_tokens[MAX_LAYERS + 1][MPQ_TAP_INPUTS];
     double *gram[MAX_LAYERS + 1][MPQ_TAP_INPUTS];
     double *diagonal[MAX_LAYERS + 1][MPQ_TAP_INPUTS];
-    double trace[MAX_LAYERS + 1][MPQ_TAP_INPUTS][MAX_SEQS];
+    double trace[MAX_LAYERS + 1][MPQ_TAP_INPUTS][NET_SEQS];
     double lim[MAX_LAYERS], lsaq[MAX_LAYERS];
     char output[64]; /* the name of what the last input goes to */
 };
@@ -119,11 +79,9 @@ run(struct seen *seen, const char *model, const struct mpq_seqs *q,
     struct mpq_states x;
     const struct mpq_input *in;
     struct mpq_err err = { 0 };
-    char path[256];
 
     *seen = (struct seen){ 0 };
-    snprintf(path, sizeof path, DIR "%s", model);
-    ck_assert_msg(mpq_source_open(&s, path, NULL, &err) == 0, "%s", err.text);
+    s = open_net(model);
     ck_assert_msg(mpq_forward_new(&f, s, threads, &err) == 0, "%s", err.text);
     const struct mpq_net *net = mpq_forward_net(f);
     seen->n_layer = net->n_layer;
@@ -163,15 +121,15 @@ run(struct seen *seen, const char *model, const struct mpq_seqs *q,
 
 START_TEST(figures_are_numpys)
 {
-    struct texts t;
+    struct net_text t;
     struct seen s;
     char what[16];
     size_t layers, inputs, seqs, l, i, a, b, n = 0;
     double want;
 
-    read_texts(&t, models[_i]);
+    read_text(&t, models[_i]);
     run(&s, models[_i], &t.q, MPQ_ACTIVITY_HESSIAN, 2, 0);
-    FILE *f = open_data(models[_i], "activity");
+    FILE *f = open_beside(models[_i], ".activity");
     ck_assert_int_eq(fscanf(f, "%zu %zu %zu", &layers, &inputs, &seqs), 3);
     ck_assert_uint_eq(layers, s.n_layer);
     ck_assert_uint_eq(inputs, MPQ_TAP_INPUTS);
@@ -220,10 +178,10 @@ END_TEST
 
 START_TEST(threads_do_not_show)
 {
-    struct texts t;
+    struct net_text t;
     struct seen one, four;
 
-    read_texts(&t, models[_i]);
+    read_text(&t, models[_i]);
     for (int kind = MPQ_ACTIVITY_DIAGONAL; kind <= MPQ_ACTIVITY_HESSIAN; kind++) {
         run(&one, models[_i], &t.q, (enum mpq_activity_kind)kind, 1, 0);
         run(&four, models[_i], &t.q, (enum mpq_activity_kind)kind, 4, 0);
@@ -250,12 +208,12 @@ END_TEST
  * matrix, and its sum the trace. Floats of other tiles: 1e-5. */
 START_TEST(sequences_add_up)
 {
-    struct texts t;
+    struct net_text t;
     struct seen whole, diagonal, part;
     double sum[MAX_LAYERS + 1][MPQ_TAP_INPUTS][64] = { { { 0 } } },
                             lim[MAX_LAYERS] = { 0 };
 
-    read_texts(&t, models[_i]);
+    read_text(&t, models[_i]);
     run(&whole, models[_i], &t.q, MPQ_ACTIVITY_HESSIAN, 2, 0);
     run(&diagonal, models[_i], &t.q, MPQ_ACTIVITY_DIAGONAL, 2, 0);
     for (size_t k = 0; k < t.q.n; k++) {
@@ -298,10 +256,10 @@ END_TEST
 
 START_TEST(a_part_of_the_layers_has_the_same_figures)
 {
-    struct texts t;
+    struct net_text t;
     struct seen whole, part;
 
-    read_texts(&t, models[_i]);
+    read_text(&t, models[_i]);
     run(&whole, models[_i], &t.q, MPQ_ACTIVITY_DIAGONAL, 2, 0);
     run(&part, models[_i], &t.q, MPQ_ACTIVITY_DIAGONAL, 2, 1);
     for (size_t l = 1; l < whole.n_layer; l++) {
@@ -317,26 +275,26 @@ END_TEST
  * since all are the same sequence. */
 START_TEST(many_sequences_are_sampled)
 {
-    struct texts t;
+    struct net_text t;
     struct seen one;
     uint32_t tokens[700];
     size_t start[101], start_one[] = { 0, 7 };
 
-    read_texts(&t, "llama");
+    read_text(&t, "llama");
     for (size_t i = 0; i <= 100; i++)
         start[i] = 7 * i;
     for (size_t i = 0; i < 700; i++)
         tokens[i] = t.tokens[i % 7];
     struct mpq_seqs q = { .n = 1, .tokens = tokens, .start = start_one };
     run(&one, "llama", &q, MPQ_ACTIVITY_DIAGONAL, 1, 0);
-    /* MAX_SEQS traces are copied: show the others by the figures alone */
+    /* NET_SEQS traces are copied: show the others by the figures alone */
     struct mpq_source *s;
     struct mpq_forward *f;
     struct mpq_reach *r;
     struct mpq_states x;
     struct mpq_err err = { 0 };
     q = (struct mpq_seqs){ .n = 100, .tokens = tokens, .start = start };
-    ck_assert_int_eq(mpq_source_open(&s, DIR "llama", NULL, &err), 0);
+    ck_assert_int_eq(mpq_source_open(&s, NETS "llama", NULL, &err), 0);
     ck_assert_int_eq(mpq_forward_new(&f, s, 3, &err), 0);
     ck_assert_int_eq(
         mpq_states_new(&x, 700, mpq_forward_net(f)->n_embd, SIZE_MAX, &err), 0);

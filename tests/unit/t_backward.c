@@ -2,7 +2,7 @@
  * Gradients against differences of a forward pass in plain numpy and double precision
  * (tests/data/gen_grads.py tells how they were made), and against laws that they obey.
  */
-#include "suite.h"
+#include "nets.h"
 
 #include "base/buf.h"
 #include "model/backward.h"
@@ -11,64 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DIR "tests/data/nets/"
-
-static const char *const models[] = {
-    "llama",           "llama.gguf",
-    "llama-tied",      "llama-tied.gguf",
-    "llama-linear",    "llama-linear.gguf",
-    "llama-llama3",    "llama-llama3.gguf",
-    "llama-yarn",      "llama-yarn.gguf",
-    "mistral",         "qwen2",
-    "qwen2.gguf",      "qwen3",
-    "qwen3.gguf",      "gemma",
-    "gemma.gguf",      "gemma2",
-    "gemma2.gguf",     "gemma2-scalar",
-    "gemma2-27b.gguf", "gemma3",
-    "gemma3.gguf",     "gemma3-v5",
-    "gemma3-27b.gguf",
-};
-enum { N_MODELS = sizeof models / sizeof *models, MAX_SEQS = 8, MAX_TOKENS = 1024 };
-
-/* The sequences of a model's .want. */
-struct text {
-    uint32_t tokens[MAX_TOKENS];
-    size_t start[MAX_SEQS + 1];
-    struct mpq_seqs seqs;
-};
-
-static FILE *
-open_beside(const char *model, const char *tail)
-{
-    char path[256];
-
-    snprintf(path, sizeof path, DIR "%.*s%s", (int)strcspn(model, "."), model, tail);
-    FILE *f = fopen(path, "r");
-    ck_assert_msg(f != NULL, "%s", path);
-    return f;
-}
-
-static void
-read_text(struct text *t, const char *model)
-{
-    FILE *f = open_beside(model, ".want");
-    size_t n_vocab, n_rows, n_seq;
-
-    ck_assert_int_eq(fscanf(f, "%zu %zu %zu", &n_seq, &n_vocab, &n_rows), 3);
-    ck_assert_uint_le(n_seq, MAX_SEQS);
-    t->start[0] = 0;
-    for (size_t i = 0; i < n_seq; i++) {
-        size_t n;
-        ck_assert_int_eq(fscanf(f, "%zu", &n), 1);
-        ck_assert_uint_le(t->start[i] + n, MAX_TOKENS);
-        for (size_t k = 0; k < n; k++)
-            ck_assert_int_eq(fscanf(f, "%u", &t->tokens[t->start[i] + k]), 1);
-        t->start[i + 1] = t->start[i] + n;
-    }
-    t->seqs = (struct mpq_seqs){ n_seq, t->tokens, t->start, NULL, NULL };
-    fclose(f);
-}
 
 /* Sum of gradient times direction of gen_grads.py, for each matrix. */
 struct sums {
@@ -140,18 +82,6 @@ run(struct sums *s, const struct mpq_source *source, const struct mpq_seqs *q,
     return loss;
 }
 
-static struct mpq_source *
-open_model(const char *name)
-{
-    struct mpq_source *s;
-    struct mpq_err err = { 0 };
-    char path[256];
-
-    snprintf(path, sizeof path, DIR "%s", name);
-    ck_assert_msg(mpq_source_open(&s, path, NULL, &err) == 0, "%s", err.text);
-    return s;
-}
-
 /* A gradient is a sum of single-precision numbers: what is lost of it is some 1e-6 of
  * their size, and here and there ten times more. */
 static void
@@ -177,9 +107,9 @@ check_line(const struct sums *s, const char *model, int layer, const char *matri
 START_TEST(gradients_are_those_of_differences)
 {
     static struct sums s;
-    static struct text t;
-    static uint32_t labels[MAX_TOKENS];
-    const char *model = models[_i];
+    static struct net_text t;
+    static uint32_t labels[NET_TOKENS];
+    const char *model = net_models[_i];
     /* GGUF's llama has the rows of q and k in another order */
     const int other_rows = !strncmp(model, "llama", 5) && strchr(model, '.');
     char matrix[32];
@@ -188,10 +118,10 @@ START_TEST(gradients_are_those_of_differences)
     size_t k, lines = 0;
 
     read_text(&t, model);
-    for (size_t i = 0; i < t.start[t.seqs.n]; i++)
+    for (size_t i = 0; i < t.start[t.q.n]; i++)
         labels[i] = i % 5 == 3 ? MPQ_LABEL_NONE : (uint32_t)((29 * i + 11) % 96);
-    struct mpq_source *source = open_model(model);
-    const double loss = run(&s, source, &t.seqs, labels, 0, 2);
+    struct mpq_source *source = open_net(model);
+    const double loss = run(&s, source, &t.q, labels, 0, 2);
     FILE *f = open_beside(model, ".grad");
     ck_assert_int_eq(fscanf(f, "loss %lf", &want), 1);
     ck_assert_double_eq_tol(loss, want, 1e-5 * want);
@@ -211,17 +141,17 @@ END_TEST
 START_TEST(bits_do_not_depend_on_the_number_of_threads)
 {
     static struct sums s[2];
-    static struct text t;
-    static uint32_t labels[2][MAX_TOKENS];
+    static struct net_text t;
+    static uint32_t labels[2][NET_TOKENS];
 
-    read_text(&t, models[_i]);
-    struct mpq_source *source = open_model(models[_i]);
+    read_text(&t, net_models[_i]);
+    struct mpq_source *source = open_net(net_models[_i]);
     for (unsigned k = 0; k < 2; k++) {
-        for (size_t i = 0; i < t.start[t.seqs.n]; i++)
+        for (size_t i = 0; i < t.start[t.q.n]; i++)
             labels[k][i] = MPQ_LABEL_DRAW;
-        run(&s[k], source, &t.seqs, labels[k], 7, 1 + 4 * k);
+        run(&s[k], source, &t.q, labels[k], 7, 1 + 4 * k);
     }
-    ck_assert_mem_eq(labels[0], labels[1], t.start[t.seqs.n] * sizeof *labels[0]);
+    ck_assert_mem_eq(labels[0], labels[1], t.start[t.q.n] * sizeof *labels[0]);
     ck_assert_uint_eq(s[0].n_all, s[1].n_all);
     ck_assert_mem_eq(s[0].all, s[1].all, s[0].n_all * sizeof *s[0].all);
     free(s[0].all);
@@ -234,20 +164,20 @@ END_TEST
  * draws of every position both are within a few standard errors. */
 START_TEST(labels_are_drawn_from_the_models_own_distribution)
 {
-    static struct text t;
-    static uint32_t labels[MAX_TOKENS];
+    static struct net_text t;
+    static uint32_t labels[NET_TOKENS];
     enum { DRAWS = 400 };
     struct mpq_err err = { 0 };
     struct mpq_forward *f;
     struct mpq_backward *b;
     size_t n;
 
-    read_text(&t, models[_i]);
-    t.seqs.n = 1;
+    read_text(&t, net_models[_i]);
+    t.q.n = 1;
     const size_t tokens = t.start[1];
-    struct mpq_source *source = open_model(models[_i]);
+    struct mpq_source *source = open_net(net_models[_i]);
     ck_assert_int_eq(mpq_forward_new(&f, source, 1, &err), 0);
-    ck_assert_int_eq(mpq_backward_new(&b, f, &t.seqs, SIZE_MAX, &err), 0);
+    ck_assert_int_eq(mpq_backward_new(&b, f, &t.q, SIZE_MAX, &err), 0);
     ck_assert_int_eq(mpq_backward_forward(b, NULL, NULL, &err), 0);
     double sum = 0, square = 0, entropy = 0;
     for (uint64_t seed = 0; seed < DRAWS; seed++) {
@@ -277,7 +207,7 @@ START_TEST(labels_are_drawn_from_the_models_own_distribution)
     const double mean = sum / DRAWS,
                  se = sqrt((square / DRAWS - mean * mean) / (DRAWS - 1));
     ck_assert_msg(fabs(mean - entropy) < 4 * se, "%s: %g, entropy %g, se %g",
-                  models[_i], mean, entropy, se);
+                  net_models[_i], mean, entropy, se);
     mpq_backward_free(b);
     mpq_forward_free(f);
     mpq_source_free(source);
@@ -286,16 +216,16 @@ END_TEST
 
 START_TEST(refuses_a_label_that_is_no_token)
 {
-    static struct text t;
-    static uint32_t labels[MAX_TOKENS];
+    static struct net_text t;
+    static uint32_t labels[NET_TOKENS];
     struct mpq_err err = { 0 };
     struct mpq_forward *f;
     struct mpq_backward *b;
 
     read_text(&t, "llama");
-    struct mpq_source *source = open_model("llama");
+    struct mpq_source *source = open_net("llama");
     ck_assert_int_eq(mpq_forward_new(&f, source, 1, &err), 0);
-    ck_assert_int_eq(mpq_backward_new(&b, f, &t.seqs, SIZE_MAX, &err), 0);
+    ck_assert_int_eq(mpq_backward_new(&b, f, &t.q, SIZE_MAX, &err), 0);
     ck_assert_int_eq(mpq_backward_forward(b, NULL, NULL, &err), 0);
     labels[3] = 96;
     ck_assert_int_eq(mpq_backward_output(b, labels, 0, &err), -1);
@@ -313,10 +243,10 @@ mpq_suite(void)
     TCase *tc = tcase_create("all");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_loop_test(tc, gradients_are_those_of_differences, 0, N_MODELS);
-    tcase_add_loop_test(tc, bits_do_not_depend_on_the_number_of_threads, 0, N_MODELS);
+    tcase_add_loop_test(tc, gradients_are_those_of_differences, 0, NET_MODELS);
+    tcase_add_loop_test(tc, bits_do_not_depend_on_the_number_of_threads, 0, NET_MODELS);
     tcase_add_loop_test(tc, labels_are_drawn_from_the_models_own_distribution, 0,
-                        N_MODELS);
+                        NET_MODELS);
     tcase_add_test(tc, refuses_a_label_that_is_no_token);
     suite_add_tcase(s, tc);
     return s;

@@ -3,7 +3,7 @@
  * gradients, and the law that they are for, that half the mean square of the gradient
  * along a small change of the weights is the divergence that it brings.
  */
-#include "suite.h"
+#include "nets.h"
 
 #include "base/buf.h"
 #include "model/fisher_damage.h"
@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIR "tests/data/nets/"
 static const char *const models[] = { "llama", "qwen2", "qwen3", "gemma2", "gemma3" };
 enum { N_MODELS = sizeof models / sizeof *models, TOKENS = 57, LAYER = 1 };
 
@@ -42,16 +41,14 @@ static void
 begin(struct run *r, const char *model, unsigned threads)
 {
     struct mpq_err err = { 0 };
-    char path[128];
 
-    snprintf(path, sizeof path, DIR "%s", model);
     memset(r, 0, sizeof *r);
     for (uint32_t i = 0; i < TOKENS; i++)
         r->tokens[i] = 3 + (i * i * 7 + i) % 61;
     r->start[1] = 40;
     r->start[2] = TOKENS;
     r->q = (struct mpq_seqs){ 2, r->tokens, r->start, NULL, NULL };
-    ck_assert_msg(mpq_source_open(&r->s, path, NULL, &err) == 0, "%s", err.text);
+    r->s = open_net(model);
     ck_assert_int_eq(mpq_forward_new(&r->f, r->s, threads, &err), 0);
     ck_assert_int_eq(mpq_backward_new(&r->b, r->f, &r->q, SIZE_MAX, &err), 0);
     ck_assert_int_eq(mpq_backward_forward(r->b, NULL, NULL, &err), 0);

@@ -3,7 +3,7 @@
  * tells how they were made), and against itself where it must not matter how the work
  * is cut.
  */
-#include "suite.h"
+#include "nets.h"
 
 #include "base/buf.h"
 #include "model/forward.h"
@@ -13,55 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIR "tests/data/nets/"
 static const double tolerance = 1e-4; /* of gen_nets.py, whose faults move them 100 x */
 
-static const char *const models[] = {
-    "llama",           "llama.gguf",
-    "llama-tied",      "llama-tied.gguf",
-    "llama-linear",    "llama-linear.gguf",
-    "llama-llama3",    "llama-llama3.gguf",
-    "llama-yarn",      "llama-yarn.gguf",
-    "mistral",         "qwen2",
-    "qwen2.gguf",      "qwen3",
-    "qwen3.gguf",      "gemma",
-    "gemma.gguf",      "gemma2",
-    "gemma2.gguf",     "gemma2-scalar",
-    "gemma2-27b.gguf", "gemma3",
-    "gemma3.gguf",     "gemma3-v5",
-    "gemma3-27b.gguf",
-};
-enum { N_MODELS = sizeof models / sizeof *models, MAX_SEQS = 64, MAX_WANT = 16 };
+enum { MAX_WANT = 16 };
 
 /* What NAME.want holds. */
 struct want {
-    size_t n_seq, n_vocab, n_rows;
-    uint32_t *tokens; /* of all sequences */
-    size_t start[MAX_SEQS + 1];
+    struct net_text text;
+    size_t n_vocab, n_rows;
     size_t seq[MAX_WANT], pos[MAX_WANT];
-    double *logits; /* [n_rows][n_vocab] */
+    double *logits; /* [n_rows][n_vocab]; the caller's to free */
 };
 
 static void
 read_want(struct want *w, const char *model)
 {
-    char path[256];
+    FILE *f = open_beside(model, ".want");
+    size_t n_seqs;
 
-    snprintf(path, sizeof path, DIR "%.*s.want", (int)strcspn(model, "."), model);
-    FILE *f = fopen(path, "r");
-    ck_assert_msg(f != NULL, "%s", path);
-    ck_assert_int_eq(fscanf(f, "%zu %zu %zu", &w->n_seq, &w->n_vocab, &w->n_rows), 3);
-    ck_assert(w->n_seq < MAX_SEQS && w->n_rows <= MAX_WANT);
-    w->tokens = need(4096, sizeof *w->tokens);
-    w->start[0] = 0;
-    for (size_t i = 0; i < w->n_seq; i++) {
-        size_t n;
-        ck_assert_int_eq(fscanf(f, "%zu", &n), 1);
-        ck_assert_uint_le(w->start[i] + n, 4096);
-        for (size_t k = 0; k < n; k++)
-            ck_assert_int_eq(fscanf(f, "%u", &w->tokens[w->start[i] + k]), 1);
-        w->start[i + 1] = w->start[i] + n;
-    }
+    ck_assert_int_eq(fscanf(f, "%zu %zu %zu", &n_seqs, &w->n_vocab, &w->n_rows), 3);
+    ck_assert_uint_le(w->n_rows, MAX_WANT);
+    scan_text(&w->text, f, n_seqs);
     w->logits = need(w->n_rows * w->n_vocab, sizeof *w->logits);
     for (size_t r = 0; r < w->n_rows; r++) {
         ck_assert_int_eq(fscanf(f, "%zu %zu", &w->seq[r], &w->pos[r]), 2);
@@ -69,25 +41,6 @@ read_want(struct want *w, const char *model)
             ck_assert_int_eq(fscanf(f, "%lf", &w->logits[r * w->n_vocab + i]), 1);
     }
     fclose(f);
-}
-
-static void
-free_want(struct want *w)
-{
-    free(w->tokens);
-    free(w->logits);
-}
-
-static struct mpq_source *
-open_model(const char *name)
-{
-    struct mpq_source *s;
-    struct mpq_err err = { 0 };
-    char path[256];
-
-    snprintf(path, sizeof path, DIR "%s", name);
-    ck_assert_msg(mpq_source_open(&s, path, NULL, &err) == 0, "%s", err.text);
-    return s;
 }
 
 /* Copies tiles to where they belong. */
@@ -168,16 +121,16 @@ START_TEST(logits_are_those_of_numpy_with_any_number_of_threads)
     float *first = NULL;
     size_t rows[MAX_WANT];
 
-    read_want(&w, models[_i]);
-    struct mpq_source *s = open_model(models[_i]);
-    const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+    read_want(&w, net_models[_i]);
+    struct mpq_source *s = open_net(net_models[_i]);
+    const struct mpq_seqs q = w.text.q;
     for (size_t r = 0; r < w.n_rows; r++)
-        rows[r] = w.start[w.seq[r]] + w.pos[r];
+        rows[r] = w.text.start[w.seq[r]] + w.pos[r];
     for (unsigned threads = 1; threads < 6; threads += 2) {
         struct mpq_forward *f = new_forward(s, threads);
         float *got = run(f, &q, rows, w.n_rows, &err);
         ck_assert_msg(got != NULL, "%s", err.text);
-        check_logits(models[_i], &w, got);
+        check_logits(net_models[_i], &w, got);
         if (first)
             ck_assert_mem_eq(got, first, w.n_rows * w.n_vocab * sizeof *got);
         else
@@ -188,7 +141,7 @@ START_TEST(logits_are_those_of_numpy_with_any_number_of_threads)
     }
     free(first);
     mpq_source_free(s);
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
@@ -205,16 +158,16 @@ START_TEST(blocks_of_keys_are_put_together)
 
     snprintf(long_name, sizeof long_name, "%s-long", names[_i]);
     read_want(&w, long_name);
-    struct mpq_source *s = open_model(names[_i]);
-    const size_t n = w.start[1];
-    memcpy(w.tokens + n, w.tokens, n * sizeof *w.tokens);
+    struct mpq_source *s = open_net(names[_i]);
+    const size_t n = w.text.start[1];
+    memcpy(w.text.tokens + n, w.text.tokens, n * sizeof *w.text.tokens);
     for (size_t c = 0; c < COPIES; c++) {
         start[c + 1] = (c + 1) * n;
         for (size_t r = 0; r < w.n_rows; r++)
             rows[c * w.n_rows + r] = c * n + w.pos[r];
     }
     for (size_t copies = 1; copies <= COPIES; copies++) {
-        const struct mpq_seqs q = { copies, w.tokens, start, NULL, NULL };
+        const struct mpq_seqs q = { copies, w.text.tokens, start, NULL, NULL };
         struct mpq_forward *f = new_forward(s, 2);
         float *got = run(f, &q, rows, copies * w.n_rows, &err);
         ck_assert_msg(got != NULL, "%s", err.text);
@@ -224,7 +177,7 @@ START_TEST(blocks_of_keys_are_put_together)
         mpq_forward_free(f);
     }
     mpq_source_free(s);
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
@@ -235,17 +188,17 @@ START_TEST(many_rows_go_another_way_to_the_same_logits)
     struct want w;
     struct mpq_err err = { 0 };
 
-    read_want(&w, models[_i]);
-    struct mpq_source *s = open_model(models[_i]);
-    const size_t one = w.start[w.n_seq], n = w.n_seq * COPIES;
+    read_want(&w, net_models[_i]);
+    struct mpq_source *s = open_net(net_models[_i]);
+    const size_t one = w.text.start[w.text.q.n], n = w.text.q.n * COPIES;
     uint32_t *tokens = need(one * COPIES, sizeof *tokens);
     size_t *start = need(n + 1, sizeof *start), *rows = need(w.n_rows * COPIES, 8);
     for (size_t c = 0; c < COPIES; c++) {
-        memcpy(tokens + c * one, w.tokens, one * sizeof *tokens);
-        for (size_t i = 0; i < w.n_seq; i++)
-            start[c * w.n_seq + i + 1] = c * one + w.start[i + 1];
+        memcpy(tokens + c * one, w.text.tokens, one * sizeof *tokens);
+        for (size_t i = 0; i < w.text.q.n; i++)
+            start[c * w.text.q.n + i + 1] = c * one + w.text.start[i + 1];
         for (size_t r = 0; r < w.n_rows; r++)
-            rows[c * w.n_rows + r] = c * one + w.start[w.seq[r]] + w.pos[r];
+            rows[c * w.n_rows + r] = c * one + w.text.start[w.seq[r]] + w.pos[r];
     }
     const struct mpq_seqs q = { n, tokens, start, NULL, NULL };
     float *got[2];
@@ -256,7 +209,7 @@ START_TEST(many_rows_go_another_way_to_the_same_logits)
         mpq_forward_free(f);
     }
     for (size_t c = 0; c < COPIES; c++)
-        check_logits(models[_i], &w, got[0] + c * w.n_rows * w.n_vocab);
+        check_logits(net_models[_i], &w, got[0] + c * w.n_rows * w.n_vocab);
     ck_assert_mem_eq(got[0], got[1], COPIES * w.n_rows * w.n_vocab * sizeof *got[0]);
     free(got[0]);
     free(got[1]);
@@ -264,7 +217,7 @@ START_TEST(many_rows_go_another_way_to_the_same_logits)
     free(start);
     free(rows);
     mpq_source_free(s);
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
@@ -274,13 +227,14 @@ START_TEST(a_shared_beginning_is_the_same_as_a_whole_sequence)
     struct want w;
     struct mpq_err err = { 0 };
     uint32_t tokens[8192];
-    size_t start[MAX_SEQS + 1] = { 0 }, parent[MAX_SEQS], shared[MAX_SEQS], n = 0;
+    size_t start[NET_SEQS + 1] = { 0 }, parent[NET_SEQS], shared[NET_SEQS], n = 0;
     size_t rows[3 * MAX_WANT], n_rows = 0;
 
-    read_want(&w, models[_i]);
-    struct mpq_source *s = open_model(models[_i]);
-    for (size_t i = 0; i < w.n_seq; i++) {
-        const size_t from = w.start[i], len = w.start[i + 1] - from, first = n;
+    read_want(&w, net_models[_i]);
+    struct mpq_source *s = open_net(net_models[_i]);
+    for (size_t i = 0; i < w.text.q.n; i++) {
+        const size_t from = w.text.start[i], len = w.text.start[i + 1] - from,
+                     first = n;
         const size_t keep = i ? len / 3 : 7;
         /* the parent has more than is shared, of other tokens */
         for (size_t c = 0; c < 4; c++, n++) {
@@ -288,11 +242,11 @@ START_TEST(a_shared_beginning_is_the_same_as_a_whole_sequence)
             shared[n] = c ? keep : 0;
             start[n + 1] = start[n];
             for (size_t k = c ? keep : 0; k < (c ? len : keep + 5); k++)
-                tokens[start[n + 1]++] = k < keep || c ? w.tokens[from + k] : 3;
+                tokens[start[n + 1]++] = k < keep || c ? w.text.tokens[from + k] : 3;
         }
     }
     for (size_t r = 0; r < w.n_rows; r++) {
-        const size_t len = w.start[w.seq[r] + 1] - w.start[w.seq[r]];
+        const size_t len = w.text.start[w.seq[r] + 1] - w.text.start[w.seq[r]];
         const size_t keep = w.seq[r] ? len / 3 : 7, family = w.seq[r] * 4;
         for (size_t c = 1; c < 4; c++)
             rows[(c - 1) * w.n_rows + r] = w.pos[r] < keep
@@ -305,11 +259,11 @@ START_TEST(a_shared_beginning_is_the_same_as_a_whole_sequence)
     float *got = run(f, &q, rows, n_rows, &err);
     ck_assert_msg(got != NULL, "%s", err.text);
     for (size_t c = 0; c < 3; c++)
-        check_logits(models[_i], &w, got + c * w.n_rows * w.n_vocab);
+        check_logits(net_models[_i], &w, got + c * w.n_rows * w.n_vocab);
     free(got);
     mpq_forward_free(f);
     mpq_source_free(s);
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
@@ -341,11 +295,11 @@ START_TEST(other_weights_take_the_place_of_the_files)
     size_t rows[MAX_WANT];
 
     read_want(&w, names[_i]);
-    struct mpq_source *s = open_model(names[_i]);
+    struct mpq_source *s = open_net(names[_i]);
     struct scaled c = { s, 1 };
-    const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+    const struct mpq_seqs q = w.text.q;
     for (size_t r = 0; r < w.n_rows; r++)
-        rows[r] = w.start[w.seq[r]] + w.pos[r];
+        rows[r] = w.text.start[w.seq[r]] + w.pos[r];
     struct mpq_forward *f = new_forward(s, 2);
     mpq_forward_fill(f, scale_one, &c);
     float *got = run(f, &q, rows, w.n_rows, &err);
@@ -364,14 +318,14 @@ START_TEST(other_weights_take_the_place_of_the_files)
     free(got);
     mpq_forward_free(f);
     mpq_source_free(s);
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
 START_TEST(parts_of_a_layer_make_the_whole)
 {
     struct mpq_err err = { 0 };
-    struct mpq_source *s = open_model(models[_i]);
+    struct mpq_source *s = open_net(net_models[_i]);
     struct mpq_forward *f;
     struct mpq_states whole, parts, buf;
     static const uint32_t tokens[] = { 1, 5, 9, 2, 7, 3, 4, 11, 8, 6, 10 };
@@ -416,11 +370,11 @@ START_TEST(two_models_are_tiled_alike)
 
     read_want(&w, "llama");
     for (size_t n_rows = 10; n_rows <= 200; n_rows += 190) {
-        struct mpq_source *s = open_model("llama.gguf");
+        struct mpq_source *s = open_net("llama.gguf");
         struct mpq_forward *a = new_forward(s, 2), *b = new_forward(s, 2);
         const struct mpq_net *net = mpq_forward_net(a);
         struct take take = { need(n_rows * net->n_vocab, 4), net->n_vocab };
-        const struct mpq_seqs q = { w.n_seq, w.tokens, w.start, NULL, NULL };
+        const struct mpq_seqs q = w.text.q;
         struct mpq_states x;
         for (size_t r = 0; r < n_rows; r++)
             rows[r] = r;
@@ -436,7 +390,7 @@ START_TEST(two_models_are_tiled_alike)
         mpq_forward_free(b);
         mpq_source_free(s);
     }
-    free_want(&w);
+    free(w.logits);
 }
 END_TEST
 
@@ -503,7 +457,7 @@ START_TEST(generation_is_that_of_each_prompt_alone)
     uint32_t tokens[PROMPTS * 32], want[PROMPTS][MAX_NEW];
     size_t start[PROMPTS + 1] = { 0 };
     struct mpq_err err = { 0 };
-    struct mpq_source *s = open_model(models[_i]);
+    struct mpq_source *s = open_net(net_models[_i]);
     struct mpq_forward *f = new_forward(s, 2);
     const size_t n_vocab = mpq_forward_net(f)->n_vocab;
 
@@ -541,7 +495,7 @@ START_TEST(nothing_to_generate)
     struct answers got = { .next = 0 };
     struct mpq_generate_opts opts = { .done = take_answer, .ctx = &got };
     struct mpq_err err = { 0 };
-    struct mpq_source *s = open_model("llama.gguf");
+    struct mpq_source *s = open_net("llama.gguf");
     struct mpq_forward *f = new_forward(s, 1);
 
     ck_assert_int_eq(mpq_forward_generate(f, &q, &opts, &err), 0);
@@ -565,7 +519,7 @@ START_TEST(a_token_outside_the_vocabulary_is_named)
     const struct mpq_seqs q = { 1, tokens, start, NULL, NULL };
     struct mpq_err err = { 0 };
     struct mpq_states x;
-    struct mpq_source *s = open_model("llama.gguf");
+    struct mpq_source *s = open_net("llama.gguf");
     struct mpq_forward *f = new_forward(s, 1);
 
     ck_assert_int_eq(mpq_states_new(&x, 2, mpq_forward_net(f)->n_embd, 0, &err), 0);
@@ -586,17 +540,16 @@ mpq_suite(void)
 
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, logits_are_those_of_numpy_with_any_number_of_threads, 0,
-                        N_MODELS);
+                        NET_MODELS);
     tcase_add_loop_test(tc, blocks_of_keys_are_put_together, 0, 3);
-    tcase_add_loop_test(tc, many_rows_go_another_way_to_the_same_logits, 0, N_MODELS);
+    tcase_add_loop_test(tc, many_rows_go_another_way_to_the_same_logits, 0, NET_MODELS);
     tcase_add_loop_test(tc, a_shared_beginning_is_the_same_as_a_whole_sequence, 0,
-                        N_MODELS);
+                        NET_MODELS);
     tcase_add_loop_test(tc, other_weights_take_the_place_of_the_files, 0, 2);
-    tcase_add_loop_test(tc, generation_is_that_of_each_prompt_alone, 0, N_MODELS);
+    tcase_add_loop_test(tc, generation_is_that_of_each_prompt_alone, 0, NET_MODELS);
     tcase_add_test(tc, nothing_to_generate);
     tcase_add_test(tc, two_models_are_tiled_alike);
-    tcase_add_loop_test(tc, parts_of_a_layer_make_the_whole, 0,
-                        sizeof models / sizeof *models);
+    tcase_add_loop_test(tc, parts_of_a_layer_make_the_whole, 0, NET_MODELS);
     tcase_add_test(tc, a_token_outside_the_vocabulary_is_named);
     suite_add_tcase(s, tc);
     return s;

@@ -1,5 +1,5 @@
 /* Probes beside what they stand for: two models evaluated side by side. */
-#include "suite.h"
+#include "nets.h"
 
 #include "base/buf.h"
 #include "method/probe.h"
@@ -11,23 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DIR "tests/data/nets/"
 enum { N_TOKENS = 400, CTX = 24 };
 static const char *const models[] = { "llama", "llama-tied.gguf", "gemma2",
                                       "qwen3.gguf" };
 enum { N_MODELS = sizeof models / sizeof *models };
-
-static struct mpq_source *
-open_model(const char *name)
-{
-    struct mpq_source *s;
-    struct mpq_err err = { 0 };
-    char path[256];
-
-    snprintf(path, sizeof path, DIR "%s", name);
-    ck_assert_msg(mpq_source_open(&s, path, NULL, &err) == 0, "%s", err.text);
-    return s;
-}
 
 /* A text of tokens that the model has. */
 static uint32_t *
@@ -78,7 +65,7 @@ is_near(double want, double got)
 START_TEST(a_probe_is_an_evaluation_beside_the_model)
 {
     static const size_t memory[] = { 1, 30000, 1 << 30 };
-    struct mpq_source *s = open_model(models[_i]);
+    struct mpq_source *s = open_net(models[_i]);
     struct mpq_type type;
     struct mpq_ppl plan;
 
@@ -151,7 +138,7 @@ START_TEST(units_come_in_the_order_of_the_layers)
         " blk.0.ffn_gate blk.0.ffn_up blk.0.ffn_down",
     };
     static const uint64_t first[] = { 0, 1, 0 }, last[] = { 2, 2, 0 };
-    struct mpq_source *s = open_model("llama");
+    struct mpq_source *s = open_net("llama");
     struct mpq_probe_units u;
     struct mpq_buf names = { 0 };
     uint64_t params = 0;
@@ -180,7 +167,7 @@ END_TEST
 
 START_TEST(a_unit_takes_what_all_of_its_rows_take)
 {
-    struct mpq_source *s = open_model("gemma2"); /* rows of 32, of attn_output 24 ... */
+    struct mpq_source *s = open_net("gemma2"); /* rows of 32, of attn_output 24 ... */
     struct mpq_probe_units u;
     struct mpq_type q4_0 = MPQ_TYPE(MPQ_Q4_0), int4;
 
@@ -204,7 +191,7 @@ START_TEST(units_are_rounded_row_by_row)
                                           .effort = MPQ_EFFORT_DEFAULT,
                                           .encode = mpq_encode_row,
                                           .threads = 3 };
-    struct mpq_source *s = open_model("llama");
+    struct mpq_source *s = open_net("llama");
     const struct mpq_weight *w = mpq_source_find(s, "blk.1.ffn_up"), *with;
     struct mpq_tune_each *tune;
     struct mpq_type type;
