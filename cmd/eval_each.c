@@ -81,7 +81,7 @@ each_check_options(struct mpq_err *err)
             return mpq_fail(err, MPQ_EUSAGE, "--%s does not go with --each", others[i]);
     if (sees ? !ev.calib == !ev.hessian : ev.hessian != NULL)
         return mpq_fail(err, MPQ_EUSAGE,
-                        sees ? "--pack %s takes -c FILE, or --hessian FILE"
+                        sees ? "--pack %s takes either -c FILE or --hessian FILE"
                              : "--pack %s takes no --hessian: -c or --imatrix weighs"
                                " its rounding",
                         ev_methods[ev.pack]);

@@ -64,7 +64,8 @@ read_text(struct ev_job *j, size_t i, struct mpq_err *err)
     if (ev.show_tokens)
         return 0;
     if (mpq_ppl_plan(&t->plan, t->tokens.n, (size_t)ev.ctx, (size_t)ev.stride,
-                     (size_t)ev.chunks, path, err) < 0)
+                     (size_t)ev.chunks, strcmp(path, "-") ? path : "standard input",
+                     err) < 0)
         return -1;
     set_id(t, j);
     return 0;
@@ -134,13 +135,10 @@ open_known(struct ev_job *j, struct mpq_err *err)
     struct mpq_reference *r = &j->known;
     char vocab[17];
 
-    if (mpq_reference_open(r, ev.load, mpq_forward_net(j->model.forward)->n_vocab,
-                           err) < 0)
-        return -1;
     mpq_tokenizer_checksum(j->model.tok, vocab);
-    if (strcmp(r->vocab, vocab) != 0)
-        return mpq_fail(err, MPQ_EDATA, "%s: vocabulary %s, that of %s is %s", ev.load,
-                        r->vocab, mpq_source_name(j->model.source), vocab);
+    if (mpq_reference_open(r, ev.load, vocab,
+                           mpq_forward_net(j->model.forward)->n_vocab, err) < 0)
+        return -1;
     if ((cli_given("ctx") && ev.ctx != r->ctx) ||
         (cli_given("stride") && ev.stride != r->stride))
         return mpq_fail(err, MPQ_EDATA,

@@ -292,10 +292,34 @@ ev_name(struct ev_job *j, struct mpq_err *err)
     return j->name.failed ? ev_no_memory(err) : 0;
 }
 
+/* Metrics that were asked for and that nothing given has would be an empty table. */
+static int
+check_metrics(const struct ev_job *j, struct mpq_err *err)
+{
+    unsigned there = 0;
+
+    if (ev.texts.n)
+        there = MPQ_METRIC_PPL | MPQ_METRIC_NLL;
+    if (ev.texts.n && (ev.ref || ev.load))
+        there |= MPQ_METRIC_KLD | MPQ_METRIC_TOP1 | MPQ_METRIC_DP;
+    for (size_t i = 0; i < j->tasks.n; i++)
+        if (j->exams[i].metrics)
+            return 0;
+    if (!ev.only || ev.save || (there & j->metrics))
+        return 0;
+    return mpq_fail(
+        err, MPQ_EUSAGE,
+        "--only %s: nothing to measure: ppl and nll are of -x TEXT; kld, top1"
+        " and dp of a text beside --ref or --load-ref; the others of -k FILE,"
+        " choices or answers",
+        ev.only);
+}
+
 int
 ev_write(struct ev_job *j, struct mpq_err *err)
 {
-    if (cli_open_output(&j->out, 0, err) < 0 ||
+    if ((!ev.show_tokens && check_metrics(j, err) < 0) ||
+        cli_open_output(&j->out, 0, err) < 0 ||
         cli_begin_table(&j->w, j->out, ev.show_tokens ? "tokens" : "eval", j->name.data,
                         err) < 0)
         return -1;

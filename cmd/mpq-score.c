@@ -2,6 +2,8 @@
  * measured on them. */
 #include "score_own.h"
 
+#include "method/score.h"
+
 #include "base/buf.h"
 #include "base/index.h"
 #include "base/text.h"
@@ -182,6 +184,10 @@ check_options(struct mpq_err *err)
     for (size_t i = 0; i < 2; i++)
         if (cli_given(of_probes[i]) && !probes && !(tau && i))
             return mpq_fail(err, MPQ_EUSAGE, "--%s is for probes", of_probes[i]);
+    if (cli_given("variant") && score.method > MPQ_SCORE_SE)
+        return mpq_fail(err, MPQ_EUSAGE, "--variant is for -m nsds, nv and se");
+    if (cli_given("bits") && score.method != MPQ_SCORE_MSE)
+        return mpq_fail(err, MPQ_EUSAGE, "--bits is for -m mse");
     if (score.metrics && score.method != SCORE_MOA && !tau)
         return mpq_fail(err, MPQ_EUSAGE, "--metric is for -m moa and --tau");
     if (score.fill && (score.method < SCORE_FIRST_METRIC || tau))

@@ -41,7 +41,7 @@ copy_file(const char *from, const char *name, struct mpq_outdir *dir,
     snprintf(path, room, "%s/%s", from, name);
     if (access(path, F_OK) < 0) {
         rc = errno == ENOENT ? 0 : mpq_fail_errno(err, "%s", path);
-    } else if (mpq_map_open(&map, path, err) == 0) {
+    } else if (mpq_map_open_file(&map, path, err) == 0) {
         rc = mpq_outdir_put(dir, name, map.data, (size_t)map.size, err);
         mpq_map_close(&map);
     }

@@ -26,9 +26,9 @@ pack_check_options(struct mpq_err *err)
 {
     if (sees_inputs() && !pack.calib == !pack.hessian)
         return mpq_fail(err, MPQ_EUSAGE,
-                        "-m %s takes -c FILE, or --hessian FILE, to see what matrices"
+                        "-m %s takes -c FILE, or --hessian FILE%s, to see what matrices"
                         " are multiplied with",
-                        methods[pack.method]);
+                        methods[pack.method], pack.calib ? ", not both" : "");
     if (!sees_inputs() && pack.hessian)
         return mpq_fail(err, MPQ_EUSAGE,
                         "-m %s takes no --hessian: -c or --imatrix weighs its rounding",

@@ -21,7 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPOOL_CHUNK = 1 << 20, OUT_BUFFER = 1 << 18, MAX_OUTPUTS = 48 };
+enum {
+    SPOOL_CHUNK = 1 << 20,
+    DEVICE_MOST = 64 << 20, /* bytes that a device may give: /dev/zero never ends */
+    OUT_BUFFER = 1 << 18,
+    MAX_OUTPUTS = 48
+};
 
 int
 mpq_write_all(int fd, const void *bytes, size_t n, const char *name,
@@ -79,8 +84,11 @@ mpq_tmp_open(struct mpq_err *err)
 static int
 spool(int fd, const char *name, struct mpq_err *err)
 {
+    struct stat st;
     int tmp = -1, rc = -1;
     char *chunk = malloc(SPOOL_CHUNK);
+    const int is_device = fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && !isatty(fd);
+    uint64_t size = 0;
 
     if (!chunk) {
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
@@ -99,6 +107,10 @@ spool(int fd, const char *name, struct mpq_err *err)
         }
         if (n == 0)
             break;
+        if (is_device && (size += (uint64_t)n) > DEVICE_MOST) {
+            mpq_fail(err, MPQ_EDATA, "%s: a device without an end", name);
+            goto out;
+        }
         if (mpq_tmp_write(tmp, chunk, (size_t)n, name, err) < 0)
             goto out;
     }
@@ -166,6 +178,26 @@ mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err)
         close(tmp);
     if (!is_stdin)
         close(fd);
+    return rc;
+}
+
+int
+mpq_map_open_file(struct mpq_map *m, const char *path, struct mpq_err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    int rc = -1;
+
+    *m = (struct mpq_map){ 0 };
+    if (fd < 0)
+        return mpq_fail_errno(err, "%s", path);
+    if (fstat(fd, &st) < 0)
+        mpq_fail_errno(err, "%s", path);
+    else if (!S_ISREG(st.st_mode))
+        mpq_fail(err, MPQ_EDATA, "%s: is no regular file", path);
+    else
+        rc = mpq_map_fd(m, fd, path, err);
+    close(fd);
     return rc;
 }
 

@@ -21,6 +21,10 @@ struct mpq_map {
  * gives data = NULL and size 0. mpq_map_close ends it. */
 MPQ_MUST_CHECK int
 mpq_map_open(struct mpq_map *m, const char *path, struct mpq_err *err);
+/* The same of a regular file alone: for names that stand in other files, which could be
+ * those of a pipe that nobody writes to, or of a device. "-" is a file. */
+MPQ_MUST_CHECK int
+mpq_map_open_file(struct mpq_map *m, const char *path, struct mpq_err *err);
 /* Maps what the descriptor FD holds from its start; FD stays the caller's. NAME is
  * for messages. */
 MPQ_MUST_CHECK int

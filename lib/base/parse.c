@@ -87,7 +87,8 @@ mpq_parse_bytes(const char *text, uint64_t *out)
     }
     if (*end == 'B' || *end == 'b')
         end++;
-    if (*end || v * scale >= 18446744073709551616.0)
+    if (*end || v * scale >= 18446744073709551616.0 ||
+        (scale == 1 && v != floor(v))) /* of bytes there are whole ones */
         return -1;
     *out = (uint64_t)(v * scale);
     return 0;

@@ -81,7 +81,7 @@ join_part(struct mpq_gguf *g, const char *path, uint64_t no, uint64_t count,
     uint64_t part_no, part_count;
     int rc = -1;
 
-    if (mpq_map_open(map, path, err) < 0)
+    if (mpq_map_open_file(map, path, err) < 0)
         goto out;
     g->n_parts++;
     if (mpq_gz_expand(map, path, err) < 0 ||

@@ -45,7 +45,7 @@ mpq_json_open(struct mpq_json **out, const char *path, struct mpq_err *err)
     struct mpq_map map;
 
     *out = NULL;
-    if (mpq_map_open(&map, path, err) < 0)
+    if (mpq_map_open_file(&map, path, err) < 0)
         return -1;
     int rc = mpq_json_parse(out, map.data, (size_t)map.size, path, err);
     mpq_map_close(&map);

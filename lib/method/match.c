@@ -318,6 +318,7 @@ is_found(const struct mpq_matcher *m, const char *text, size_t n, const char *go
          struct mpq_err *err)
 {
     struct mpq_buf plain = { 0 };
+    struct mpq_err why = { 0 };
     size_t from = 0, start = 0, end = 0, a, b;
     int rc = 0, found = 0;
 
@@ -329,8 +330,8 @@ is_found(const struct mpq_matcher *m, const char *text, size_t n, const char *go
     if (plain.failed)
         rc = mpq_fail(err, MPQ_ENOMEM, "answers: out of memory");
     while (rc == 0 && from < plain.len) {
-        rc =
-            mpq_regex_next(m->regex, m->work, plain.data, plain.len, from, &a, &b, err);
+        rc = mpq_regex_next(m->regex, m->work, plain.data, plain.len, from, &a, &b,
+                            &why);
         if (rc <= 0)
             break;
         found = 1;
@@ -345,6 +346,9 @@ is_found(const struct mpq_matcher *m, const char *text, size_t n, const char *go
             from += step ? step : 1;
         }
     }
+    if (why.code)
+        rc = mpq_fail(err, (enum mpq_code)why.code, "%s: pattern: %s", m->task->place,
+                      why.text);
     if (rc == 0 && found && end > start)
         rc = is_number(gold) ? is_number_of(plain.data + start, end - start, gold, err)
                              : is_text(plain.data + start, end - start, gold, err);

@@ -51,7 +51,7 @@ exists(const char *path)
 static int
 open_shard(struct mpq_shard *shard, struct mpq_err *err)
 {
-    if (mpq_map_open(&shard->map, shard->path, err) < 0 ||
+    if (mpq_map_open_file(&shard->map, shard->path, err) < 0 ||
         mpq_gz_expand(&shard->map, shard->path, err) < 0)
         return -1;
     return mpq_st_open(&shard->st, &shard->map, shard->path, err);
@@ -59,9 +59,10 @@ open_shard(struct mpq_shard *shard, struct mpq_err *err)
 
 /* A shard's name in the index: a plain file name, since it is opened. */
 static int
-is_plain_file(const char *file)
+is_plain_file(const char *file, size_t n)
 {
-    return !mpq_safe_key(file, strlen(file)) && !strchr(file, '/') && file[0] != '.';
+    return strlen(file) == n && !mpq_safe_key(file, n) && !strchr(file, '/') &&
+           file[0] != '.';
 }
 
 /* The files of the weight map, each once, sorted by name: into FILES. */
@@ -73,11 +74,15 @@ list_files(const char *path, const struct mpq_json *map, struct mpq_index *files
     const char *key;
 
     for (const void *i = NULL; (i = mpq_json_next(map, i, &key, &value));) {
-        const char *file = mpq_json_str(value, NULL);
-        if (!file || !is_plain_file(file))
+        size_t n;
+        const char *file = mpq_json_str(value, &n);
+        if (!file)
+            return mpq_fail(err, MPQ_EDATA, "%s: tensor %.200s: no string for a file",
+                            path, key);
+        if (!is_plain_file(file, n))
             return mpq_fail(err, MPQ_EDATA,
                             "%s: tensor %.200s: \"%.80s\" is no file name", path, key,
-                            file ? file : "");
+                            file);
         if (mpq_index_add(files, file, 0) < 0)
             return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
     }
@@ -210,7 +215,7 @@ read_text(const char *path, char **text, struct mpq_err *err)
 
     if (!exists(path))
         return 0;
-    if (mpq_map_open(&map, path, err) < 0)
+    if (mpq_map_open_file(&map, path, err) < 0)
         return -1;
     int rc = -1;
     if (map.size && memchr(map.data, '\0', (size_t)map.size))
@@ -259,6 +264,8 @@ parse_config(struct mpq_source *s, const char *text, struct mpq_err *err)
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", s->name);
     else
         rc = mpq_json_parse(&s->config, text, strlen(text), name.data, err);
+    if (rc == 0 && !mpq_json_is_object(s->config))
+        rc = mpq_fail(err, MPQ_EDATA, "%s: no JSON object", name.data);
     mpq_buf_free(&name);
     return rc;
 }

@@ -175,10 +175,11 @@ read_tile(const struct packer *p, const struct tile *t, float *x, struct mpq_err
     const size_t cols = (size_t)w->cols;
 
     if (!piece->head && piece->plus == 0)
-        return mpq_source_read_rows(p->source, w, t->row, t->n_rows, x, err);
+        return mpq_source_read_for(p->source, w, t->row, t->n_rows, piece->type, x,
+                                   err);
     for (uint64_t r = 0; r < t->n_rows; r++, x += cols) {
         const uint64_t from = source_row(piece, t->row + r);
-        if (mpq_source_read_rows(p->source, w, from, 1, x, err) < 0)
+        if (mpq_source_read_for(p->source, w, from, 1, piece->type, x, err) < 0)
             return -1;
         convert_values(piece, x, cols);
     }

@@ -120,6 +120,7 @@ struct reader {
     struct mpq_reference *r;
     const struct mpq_st *st;
     const char *path;
+    const char *vocab; /* NULL: any */
     size_t n_vocab;
     struct mpq_err *err;
 };
@@ -228,8 +229,12 @@ take_all(const struct reader *s)
                         s->path, kind ? kind : "plain safetensors");
     if (take_text(s, "mpq.model", &r->model) < 0 ||
         take_text(s, "mpq.model_id", &r->model_id) < 0 ||
-        take_text(s, "mpq.vocab", &r->vocab) < 0 ||
-        take_number(s, "mpq.ctx", &r->ctx) < 0 ||
+        take_text(s, "mpq.vocab", &r->vocab) < 0)
+        return -1;
+    if (s->vocab && strcmp(r->vocab, s->vocab) != 0)
+        return mpq_fail(s->err, MPQ_EDATA, "%s: vocabulary %s, the model's is %s",
+                        s->path, r->vocab, s->vocab);
+    if (take_number(s, "mpq.ctx", &r->ctx) < 0 ||
         take_number(s, "mpq.stride", &r->stride) < 0 ||
         take_number(s, "mpq.top_k", &r->k) < 0)
         return -1;
@@ -244,8 +249,8 @@ take_all(const struct reader *s)
 }
 
 int
-mpq_reference_open(struct mpq_reference *out, const char *path, size_t n_vocab,
-                   struct mpq_err *err)
+mpq_reference_open(struct mpq_reference *out, const char *path, const char *vocab,
+                   size_t n_vocab, struct mpq_err *err)
 {
     struct mpq_st *st = NULL;
     int rc = -1;
@@ -254,7 +259,7 @@ mpq_reference_open(struct mpq_reference *out, const char *path, size_t n_vocab,
     if (mpq_map_open(&out->map, path, err) < 0)
         return -1;
     if (mpq_st_open(&st, &out->map, path, err) == 0)
-        rc = take_all(&(struct reader){ out, st, path, n_vocab, err });
+        rc = take_all(&(struct reader){ out, st, path, vocab, n_vocab, err });
     mpq_st_free(st);
     if (rc < 0)
         mpq_reference_free(out);

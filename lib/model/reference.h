@@ -54,10 +54,12 @@ struct mpq_reference {
     struct mpq_map map; /* what is behind the arrays of one that was read */
 };
 
-/* Reads and checks PATH: every shape, that ids are below N_VOCAB, that the numbers are
- * probabilities. On success *out is the caller's to free. */
-MPQ_MUST_CHECK int mpq_reference_open(struct mpq_reference *out, const char *path,
-                                      size_t n_vocab, struct mpq_err *err);
+/* Reads and checks PATH: every shape, that it is of the vocabulary with checksum VOCAB
+ * (NULL: of any), that ids are below N_VOCAB, that the numbers are probabilities. On
+ * success *out is the caller's to free. */
+MPQ_MUST_CHECK int
+mpq_reference_open(struct mpq_reference *out, const char *path, const char *vocab,
+                   size_t n_vocab, struct mpq_err *err);
 void mpq_reference_free(struct mpq_reference *r); /* one that was read */
 
 /* Writes the header of R; then come the texts, one after the other. */

@@ -189,6 +189,18 @@ all_finite(const float *x, size_t n)
     return !bad;
 }
 
+MPQ_CLONES static float
+largest(const float *x, size_t n)
+{
+    float most = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const float size = x[i] < 0 ? -x[i] : x[i];
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
 static int
 fail_not_finite(const struct mpq_source *s, const struct mpq_weight *w, uint64_t row,
                 const float *x, struct mpq_err *err)
@@ -232,6 +244,24 @@ mpq_source_read_rows(const struct mpq_source *s, const struct mpq_weight *w,
 out:
     free(scratch);
     return rc;
+}
+
+int
+mpq_source_read_for(const struct mpq_source *s, const struct mpq_weight *w,
+                    uint64_t row, uint64_t n, struct mpq_type type, float *dst,
+                    struct mpq_err *err)
+{
+    static const float most_of_f16 = 65504;
+    char name[MPQ_TYPE_NAME_MAX];
+
+    if (mpq_source_read_rows(s, w, row, n, dst, err) < 0)
+        return -1;
+    const float most = largest(dst, (size_t)(n * w->cols));
+    if (most <= most_of_f16 || (mpq_type_is_float(type) && type.id != MPQ_F16))
+        return 0;
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: tensor %s: a value of %g, and type %s goes to 65504", s->name,
+                    w->file_name, (double)most, mpq_type_name(type, name));
 }
 
 const unsigned char *

@@ -95,6 +95,12 @@ uint64_t mpq_source_file_size(const struct mpq_source *s);
 MPQ_MUST_CHECK int
 mpq_source_read_rows(const struct mpq_source *s, const struct mpq_weight *w,
                      uint64_t row, uint64_t n, float *dst, struct mpq_err *err);
+/* The same for packing as TYPE: a value beyond 65504, the largest of f16, is refused
+ * too unless TYPE is f32, f64 or bf16: scales are f16 numbers. */
+MPQ_MUST_CHECK int
+mpq_source_read_for(const struct mpq_source *s, const struct mpq_weight *w,
+                    uint64_t row, uint64_t n, struct mpq_type type, float *dst,
+                    struct mpq_err *err);
 /* The stored bytes of a row (mpq_type_row_bytes of them): in the file, or, where its
  * parts lie apart, gathered in SCRATCH, which has room for them. */
 const unsigned char *

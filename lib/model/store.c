@@ -1,9 +1,11 @@
 #include "model/store.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/io.h"
 #include "base/le.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,16 +22,17 @@ enum {
     LENGTH_AT = 19,
     TEXT = 27
 };
-static const char magic[] = "mpq-part 1\n";
+static const char magic[] = "mpq-part 2\n";
 
 struct mpq_store {
     const struct mpq_packfile *file;
     char *path; /* NULL: no name */
     int fd;     /* of a file with a name: holds the lock; else -1 */
     unsigned char *map;
-    uint64_t size;
+    uint64_t size, sums_at;
     size_t n_layers, finished;
     const unsigned char **rows; /* [file->n] */
+    unsigned char *summed;      /* [file->n] its checksum is in the file */
 };
 
 static uint64_t
@@ -50,7 +53,8 @@ static int
 lay_out(struct mpq_store *s, const struct mpq_store_options *o, uint64_t *offset,
         struct mpq_err *err)
 {
-    uint64_t at = round_up(TEXT + strlen(o->description), HEAD_ALIGN);
+    s->sums_at = round_up(TEXT + strlen(o->description), 8);
+    uint64_t at = round_up(s->sums_at + 8 * (uint64_t)s->file->n, HEAD_ALIGN);
 
     for (size_t i = 0; i < s->file->n; i++) {
         const struct mpq_piece *p = &s->file->pieces[i];
@@ -214,6 +218,7 @@ mpq_store_new(struct mpq_store **out, const struct mpq_packfile *f,
     if (s)
         s->fd = -1;
     if (!s || !offset || !(s->rows = mpq_array(f->n, sizeof *s->rows)) ||
+        !(s->summed = mpq_array(f->n, 1)) ||
         (options->path && !(s->path = mpq_strdup(options->path)))) {
         mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu tensors", f->n);
         goto out;
@@ -244,6 +249,7 @@ mpq_store_free(struct mpq_store *s)
     if (s->fd >= 0)
         close(s->fd);
     free(s->rows);
+    free(s->summed);
     free(s->path);
     free(s);
 }
@@ -273,14 +279,48 @@ mpq_store_finished(const struct mpq_store *s)
     return s->finished;
 }
 
+/* Never 0, which stands for no checksum. */
+static uint64_t
+sum_of(const struct mpq_store *s, size_t i)
+{
+    const struct mpq_piece *p = &s->file->pieces[i];
+    uint64_t bytes = 0;
+
+    if (mpq_type_row_bytes(p->type, p->weight->cols, &bytes) < 0)
+        assert(0); /* lay_out has asked */
+    const uint64_t sum = mpq_hash64(s->rows[i], (size_t)(bytes * p->weight->rows), 0);
+    return sum ? sum : 1;
+}
+
 int
-mpq_store_finish_layer(struct mpq_store *s, struct mpq_err *err)
+mpq_store_verify(struct mpq_store *s, size_t i, struct mpq_err *err)
+{
+    if (s->summed[i] || !s->rows[i] || !s->path)
+        return 0;
+    if (mpq_le64(s->map + s->sums_at + 8 * i) != sum_of(s, i))
+        return mpq_fail(err, MPQ_EDATA, "%s: %s is damaged: remove it to begin anew",
+                        s->path, s->file->pieces[i].weight->name);
+    s->summed[i] = 1;
+    return 0;
+}
+
+int
+mpq_store_finish_layer(struct mpq_store *s, const unsigned char *ready,
+                       struct mpq_err *err)
 {
     s->finished++;
     if (!s->path)
         return 0;
-    /* the rows first: the count must never be ahead of them */
+    /* the rows first, then their sums: the count must never be ahead of them */
     if (msync(s->map, (size_t)s->size, MS_SYNC) < 0)
+        return mpq_fail_errno(err, "%s", s->path);
+    for (size_t i = 0; i < s->file->n; i++)
+        if (ready[i] && s->rows[i] && !s->summed[i]) {
+            put_u64(s->map + s->sums_at + 8 * i, sum_of(s, i));
+            s->summed[i] = 1;
+        }
+    const size_t head = (size_t)(s->sums_at + 8 * s->file->n);
+    if (msync(s->map, head, MS_SYNC) < 0)
         return mpq_fail_errno(err, "%s", s->path);
     put_u64(s->map + FINISHED_AT, s->finished);
     if (msync(s->map, HEAD_ALIGN, MS_SYNC) < 0)

@@ -4,9 +4,10 @@
  * They lie in a mapped temporary file, so memory is that of the layer under work; or in
  * a file with a name, which stays when the program is ended and is gone on from:
  *
- *   "mpq-part 1\n", the number of finished layers (u64, little-endian), the length of
+ *   "mpq-part 2\n", the number of finished layers (u64, little-endian), the length of
  *   the description (u64), the description (lines of text), zeros up to a multiple of
- *   4,096; then the pieces' rows, each piece beginning at a multiple of 64
+ * 8, a checksum (u64, XXH64) of each piece's rows once they are finished, zeros up to a
+ *   multiple of 4,096; then the pieces' rows, each piece beginning at a multiple of 64
  */
 #ifndef MPQ_MODEL_STORE_H
 #define MPQ_MODEL_STORE_H
@@ -40,7 +41,12 @@ const unsigned char *const *mpq_store_all(const struct mpq_store *s);
 
 /* Layers [0, n) are finished. */
 size_t mpq_store_finished(const struct mpq_store *s);
-/* Notes that one more is; in a file with a name, once its rows are on the disk. */
-MPQ_MUST_CHECK int mpq_store_finish_layer(struct mpq_store *s, struct mpq_err *err);
+/* Notes that one more is, and with it the pieces that are READY[f->n]; in a file with a
+ * name, once their rows are on the disk. */
+MPQ_MUST_CHECK int
+mpq_store_finish_layer(struct mpq_store *s, const unsigned char *ready,
+                       struct mpq_err *err);
+/* Are the rows of piece I those that were finished? -1: the file is damaged. */
+MPQ_MUST_CHECK int mpq_store_verify(struct mpq_store *s, size_t i, struct mpq_err *err);
 
 #endif

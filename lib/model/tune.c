@@ -70,6 +70,17 @@ mpq_tune_row_bytes(const struct mpq_piece *p)
     return (size_t)bytes;
 }
 
+int
+mpq_tune_take(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err)
+{
+    const size_t i = (size_t)(p - t->file->pieces);
+
+    if (mpq_store_verify(t->store, i, err) < 0)
+        return -1;
+    t->ready[i] = 1;
+    return 0;
+}
+
 void
 mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
               const struct mpq_tuned *told)
@@ -150,7 +161,18 @@ tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
     }
     if (mpq_tune_rest(t, layer, err) < 0)
         return -1;
-    return mpq_store_finish_layer(t->store, err);
+    return mpq_store_finish_layer(t->store, t->ready, err);
+}
+
+/* All pieces of LAYER that an earlier run has finished. */
+static int
+take_layer(struct mpq_tune *t, size_t layer, struct mpq_err *err)
+{
+    for (size_t i = 0; i < t->file->n; i++)
+        if (t->held[i] && t->file->pieces[i].weight->layer == (int)layer &&
+            mpq_tune_take(t, &t->file->pieces[i], err) < 0)
+            return -1;
+    return 0;
 }
 
 /* A layer that an earlier run has finished. */
@@ -160,9 +182,8 @@ skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
     const struct mpq_input *in;
     size_t n;
 
-    for (size_t i = 0; i < t->file->n; i++)
-        if (t->held[i] && t->file->pieces[i].weight->layer == (int)layer)
-            t->ready[i] = 1;
+    if (take_layer(t, layer, err) < 0)
+        return -1;
     if (t->o->hessian)
         return mpq_hessian_layer(t->o->hessian, layer, &in, &n, err);
     if (p->walk)
@@ -204,7 +225,9 @@ tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
     if (ends && finished <= n_layers &&
         ((p.walk && mpq_walk_end(p.walk, err) < 0) ||
          mpq_tune_rest(t, SIZE_MAX, err) < 0 ||
-         mpq_store_finish_layer(t->store, err) < 0))
+         mpq_store_finish_layer(t->store, t->ready, err) < 0))
+        goto out;
+    if (ends && finished > n_layers && take_layer(t, SIZE_MAX, err) < 0)
         goto out;
     rc = t->o->hessian ? mpq_hessian_end(t->o->hessian, err) : 0;
 out:

@@ -243,7 +243,7 @@ write_tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const size_t row = item * MPQ_AWQ_ROWS;
     float *x = j->l->t->scratch[thread];
 
-    if (mpq_source_read_rows(j->l->t->source, w, row, n, x, err) < 0)
+    if (mpq_source_read_for(j->l->t->source, w, row, n, j->piece->type, x, err) < 0)
         return -1;
     for (size_t r = 0; j->divisor && r < n; r++)
         for (size_t c = 0; c < cols; c++)

@@ -87,7 +87,7 @@ encode_tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
                    n = left < MPQ_GPTQ_ROWS ? left : MPQ_GPTQ_ROWS;
     const struct mpq_input *in = l->factors[m->factor].in;
     float *x = l->t->scratch[thread], *pull = NULL;
-    if (mpq_source_read_rows(l->t->source, w, row, n, x, err) < 0)
+    if (mpq_source_read_for(l->t->source, w, row, n, m->piece->type, x, err) < 0)
         return -1;
     if (in->drift) {
         pull = x + MPQ_GPTQ_ROWS * w->cols;

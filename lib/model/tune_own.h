@@ -36,6 +36,9 @@ mpq_tune_piece(const struct mpq_tune *t, const struct mpq_weight *w);
 /* Its rows in the store; their length. */
 unsigned char *mpq_tune_rows(const struct mpq_tune *t, const struct mpq_piece *p);
 size_t mpq_tune_row_bytes(const struct mpq_piece *p);
+/* Takes a piece from the store that an earlier run has finished. */
+MPQ_MUST_CHECK int
+mpq_tune_take(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err);
 /* Tells what became of a piece, which is ready now. */
 void mpq_tune_tell(struct mpq_tune *t, const struct mpq_piece *p,
                    const struct mpq_tuned *told);

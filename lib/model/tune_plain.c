@@ -27,7 +27,7 @@ encode_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     const size_t bytes = mpq_tune_row_bytes(j->piece), cols = (size_t)w->cols;
     float *x = j->t->scratch[thread];
 
-    if (mpq_source_read_rows(j->t->source, w, row, n, x, err) < 0)
+    if (mpq_source_read_for(j->t->source, w, row, n, j->piece->type, x, err) < 0)
         return -1;
     for (uint64_t r = row; r < row + n; r++, x += cols)
         j->t->o->encode(

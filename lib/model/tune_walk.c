@@ -356,7 +356,8 @@ mpq_walk_begin(struct mpq_walk *w, int ready, struct mpq_err *err)
         copy_states(w);
         return 0;
     }
-    if (!ready && tune_embedding(w, e.piece, err) < 0)
+    if ((ready ? mpq_tune_take(w->t, e.piece, err) : tune_embedding(w, e.piece, err)) <
+        0)
         return -1;
     w->t->ready[e.piece - w->t->file->pieces] = 1;
     return mpq_par_for(w->t->o->threads, w->q->start[w->q->n], embed_token, &e, err);

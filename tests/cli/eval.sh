@@ -79,6 +79,8 @@ one_line; says "ref.st: made from text.valid ("; says "not from text.calib ("
 run 1 mpq-eval --ctx 256 -x "$text" --load-ref ref.st small.gguf
 one_line; says "made with --ctx 512 --stride 0, not 256 and 0"
 run 1 mpq-eval --chunks 9 -x "$text" --load-ref ref.st small.gguf; one_line; says "8 chunks"
+run 1 mpq-eval -x "$text" --load-ref ref.st "$top/tests/data/nets/llama.gguf"; one_line
+says "ref.st: vocabulary"
 run 1 mpq-eval -x "$text" --load-ref "$tiny/model.safetensors" small.gguf
 one_line; says "no saved reference"
 head -c 100000 ref.st >cut.st
@@ -177,6 +179,9 @@ run 2 mpq-eval "$model"; says "nothing to measure"
 run 2 mpq-eval --only speed -x "$text" "$model"; says "--only: 'speed' is no metric"
 run 2 mpq-eval --ref "$model" --load-ref r -x "$text" "$model"; says "one reference"
 run 2 mpq-eval --stride 512 -x "$text" "$model"; says "--stride 512 is not below --ctx 512"
+run 2 mpq-eval --only kld,em -x "$text" "$model"; says "--only kld,em: nothing to measure"
+run 2 mpq-eval --only ppl,acc -k "$sums" --limit 2 "$model"; says "nothing to measure"
+run 0 mpq-eval --only ppl,kld -x "$text" --chunks 1 "$model"
 run 2 mpq-eval --ctx 3 -x "$text" "$model"; says "--ctx"
 run 2 mpq-eval --save-ref r -k "$sums" "$model"; says "--save-ref needs a text"
 sh_run 2 "mpq-eval -x - - <'$model'"; says "taken 2 times"

@@ -95,6 +95,18 @@ cp "$data/split-00001-of-00003.gguf" "$data/split-00003-of-00003.gguf" .
 bad "split-00002-of-00003.gguf: No such file or directory" split-00001-of-00003.gguf
 bad "neither model.safetensors nor model.safetensors.index.json" .
 bad "has no config.json" "$data/hf/model.safetensors" --config .
+# what another file names is a regular file; a pipe there would be waited for
+cp -r "$data/hf" piped; rm piped/config.json; mkfifo piped/config.json
+run 1 mpq-stats piped; one_line; says "piped/config.json: is no regular file"
+mkdir parts; cp "$data"/split-0000[13]* parts; mkfifo parts/split-00002-of-00003.gguf
+run 1 mpq-stats parts/split-00001-of-00003.gguf; one_line
+says "split-00002-of-00003.gguf: is no regular file"
+rm piped/config.json; echo '[]' >piped/config.json
+run 1 mpq-stats piped; one_line; says "config.json: no JSON object"
+if [ -e /dev/zero ]; then
+    run 1 mpq-stats /dev/zero; one_line; says "/dev/zero: a device without an end"
+fi
+
 mkdir shards; cp "$data"/hf-sharded/* shards; rm shards/model-00002*
 bad "model-00002-of-00002.safetensors: No such file or directory" shards
 cp "$data/hf-sharded/model-00001-of-00002.safetensors" shards/model-00002-of-00002.safetensors

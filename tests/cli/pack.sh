@@ -337,4 +337,20 @@ if [ -n "$python" ] && "$python" -c 'import xllamacpp' 2>/dev/null; then
 else
     skip "no Python with xllamacpp: llama.cpp does not load the file"
 fi
+# a value that the scales of a type cannot reach is refused, whoever rounds
+tiny=$top/examples/tiny-model/tiny-model.gguf
+mpq-stats -q --only moments "$tiny" |
+    awk 'BEGIN { print "#unit\ttype" } /^##tensor / && $5 > 1 { print $2 "\tf32" }' >f32.tsv
+run 0 mpq-pack -q -p f32.tsv -o far.gguf "$tiny"
+printf '\312\362\111\161' | # 1e30, in the last matrix
+    dd of=far.gguf bs=1 seek=$(($(wc -c <far.gguf) - 4096)) conv=notrunc 2>/dev/null
+for type in q4_0 f16; do
+    sed "s/f32/$type/" f32.tsv >far.tsv
+    run 1 mpq-pack -q -p far.tsv -o far.out far.gguf; one_line
+    says "far.gguf: tensor blk.4.ffn_down.weight: a value of 1e+30, and type $type goes to 65504"
+done
+run 1 mpq-pack -q -p far.tsv -m hqq -o far.out far.gguf; one_line
+absent far.out
+sed "s/f32/bf16/" f32.tsv >far.tsv
+run 0 mpq-pack -q -p far.tsv -o far.out far.gguf
 finish

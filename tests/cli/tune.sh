@@ -160,6 +160,21 @@ if [ ! -e resumed.gguf ]; then
 fi
 same whole.gguf resumed.gguf
 absent resumed.gguf.part
+# a finished layer that is not what it was is no part to go on from
+mpq-pack -q -p plan.tsv $long -c "$text" --resume -o hurt.gguf "$tiny" &
+pid=$!
+layers() { od -An -j11 -N1 -tu1 hurt.gguf.part 2>/dev/null | tr -d ' '; }
+n=0
+while [ $n -lt 600 ] && [ "$(layers)" = 0 -o -z "$(layers)" ]; do sleep 0.05; n=$((n + 1)); done
+kill -KILL $pid 2>/dev/null
+wait $pid 2>/dev/null
+mv hurt.gguf.part damaged.gguf.part
+printf '\125\252' | dd of=damaged.gguf.part bs=1 seek=5000 conv=notrunc 2>/dev/null
+run 1 mpq-pack -q -p plan.tsv $long -c "$text" --resume -o damaged.gguf "$tiny"
+says "damaged.gguf.part: blk.0"
+says "is damaged: remove it to begin anew"
+rm damaged.gguf.part
+absent damaged.gguf
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" $few -o whole.gguf "$tiny"
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" $few --resume -o resumed.gguf "$tiny"
 same whole.gguf resumed.gguf

@@ -53,7 +53,7 @@ START_TEST(a_reference_comes_back_as_it_was)
 
     fill(&s);
     write_reference(path, &s);
-    ck_assert_msg(mpq_reference_open(&r, path, VOCAB, &err) == 0, "%s", err.text);
+    ck_assert_msg(mpq_reference_open(&r, path, NULL, VOCAB, &err) == 0, "%s", err.text);
     ck_assert_str_eq(r.model, "m");
     ck_assert_str_eq(r.vocab, "11");
     ck_assert_uint_eq(r.ctx, 512);
@@ -94,7 +94,7 @@ START_TEST(numbers_that_are_no_probabilities_are_refused)
     else
         s.tail[1] = 2;
     write_reference(path, &s);
-    ck_assert_int_eq(mpq_reference_open(&r, path, VOCAB, &err), -1);
+    ck_assert_int_eq(mpq_reference_open(&r, path, NULL, VOCAB, &err), -1);
     ck_assert_msg(strstr(err.text, "text 0: token 1 has no probabilities") != NULL,
                   "%s", err.text);
     mpq_saved_free(&s);
@@ -108,13 +108,13 @@ START_TEST(other_files_are_refused)
     struct mpq_reference r;
     struct mpq_err err = { 0 };
 
-    ck_assert_int_eq(
-        mpq_reference_open(&r, "tests/data/formats/hf/model.safetensors", VOCAB, &err),
-        -1);
+    ck_assert_int_eq(mpq_reference_open(&r, "tests/data/formats/hf/model.safetensors",
+                                        NULL, VOCAB, &err),
+                     -1);
     ck_assert_ptr_nonnull(strstr(err.text, "no saved reference"));
     err = (struct mpq_err){ 0 };
     small_write(path, 5, -1);
-    ck_assert_int_eq(mpq_reference_open(&r, path, VOCAB, &err), -1);
+    ck_assert_int_eq(mpq_reference_open(&r, path, NULL, VOCAB, &err), -1);
     unlink(path);
 }
 END_TEST
