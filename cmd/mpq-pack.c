@@ -319,8 +319,10 @@ pack_model(struct pack_job *j, const char *model, struct mpq_err *err)
     if (open_job(j, model, plan_path, err) < 0)
         return -1;
     if (j->plan.model_id[0] && strcmp(j->plan.model_id, j->layout.id) != 0)
-        cli_note("%s: was made for other weights (model_id %s, %s has %s)", plan_path,
-                 j->plan.model_id, mpq_source_name(j->source), j->layout.id);
+        cli_note(
+            "%s: was made for other weights, or another form of them (model_id %s, %s has"
+            " %s)",
+            plan_path, j->plan.model_id, mpq_source_name(j->source), j->layout.id);
     describe(j, &provenance);
     if (provenance.failed)
         mpq_fail(err, MPQ_ENOMEM, "out of memory");

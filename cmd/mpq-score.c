@@ -32,7 +32,7 @@ static const struct cli_opt opts[] = {
       "mse: width of the rounding" },
     { 0, "by", CLI_CHOICE, &score.by, 0, 0, "layer|tensor", "stats: what a row is" },
     { 't', "types", CLI_STR, &type_list, 0, 0, "LIST",
-      "write damages for these types (q2_k,q4_k)" },
+      "write damages for these types, such as q2_k,q4_k" },
     { 0, "beta", CLI_DOUBLE, &score.beta, 0, 1, "B",
       "moa: weight of the second of two objectives" },
     { 'w', "weights", CLI_STR, &score.weights, 0, 0, "LIST",

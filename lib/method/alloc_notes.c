@@ -235,7 +235,7 @@ mpq_alloc_note_means(struct mpq_alloc *a)
         if (n < MAX_NAMED)
             mpq_buf_printf(&a->notes, "%s%s",
                            n                      ? ", "
-                           : a->damage->is_scores ? "no score, so the mean: "
+                           : a->damage->is_scores ? "no score, so the median: "
                                                   : "no damage, so the mean: ",
                            a->units.name[u]);
         n++;

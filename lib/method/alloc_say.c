@@ -1,12 +1,18 @@
 /* An allocation in words. */
 #include "method/alloc_own.h"
 
+#include "base/buf.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { NEARLY = 65536 }; /* bytes that a budget may lack and be told of it */
+enum {
+    NEARLY = 65536, /* bytes that a budget may lack and be told of it */
+    LARGE = 3       /* a matrix of a third of the file is told of */
+};
 
 static const char *const names[] = { "exact",   "topk",   "greedy",  "lagrange",
                                      "uniform", "random", "inverted" };
@@ -109,6 +115,32 @@ say_limits(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
                        now, now - r->budget);
 }
 
+/* Under a budget of mean bits the matrices outside the blocks stay as they are, and
+ * those of a small model can be most of the file. */
+static void
+say_rest(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
+         struct mpq_buf *text)
+{
+    unsigned char *chosen = mpq_array(a->layout->n, 1);
+    char mb[64], name[MPQ_TYPE_NAME_MAX];
+
+    for (size_t u = 0; chosen && u < a->units.n; u++)
+        for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
+            chosen[a->units.member[k]] = 1;
+    for (size_t i = 0; chosen && i < a->layout->n; i++) {
+        const struct mpq_matrix *m = &a->layout->matrices[i];
+        uint64_t bytes;
+        if (chosen[i] || a->policy->has_rest || !mpq_type_is_float(m->type) ||
+            mpq_type_row_bytes(m->type, m->cols, &bytes) < 0 ||
+            bytes * m->rows < r->file_bytes / LARGE)
+            continue;
+        mpq_buf_printf(text, "%s stays %s, %s of the file: --rest TYPE or --size\n",
+                       m->name, mpq_type_name(m->type, name),
+                       megabytes(bytes * m->rows, mb));
+    }
+    free(chosen);
+}
+
 void
 mpq_alloc_summary(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
                   struct mpq_buf *text)
@@ -124,6 +156,8 @@ mpq_alloc_summary(const struct mpq_alloc *a, const struct mpq_alloc_result *r,
         mpq_buf_printf(text, "; one more MiB takes off %.3g", r->price_per_mib);
     mpq_buf_adds(text, "\n");
     say_limits(a, r, text);
+    if (!a->by_size)
+        say_rest(a, r, text);
 }
 
 void

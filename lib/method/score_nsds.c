@@ -85,7 +85,7 @@ no_component(const struct mpq_statset *s, const struct mpq_stat_span *span, int 
     static const char *const units[MPQ_N_COMPONENTS] = { "qk", "ffn_gate", "ffn_up",
                                                          "ov", "ffn_down" };
 
-    return mpq_fail(err, MPQ_EDATA, "%s: blk.%d.%s: no stat nv",
+    return mpq_fail(err, MPQ_EDATA, "%s: blk.%d.%s: no stat nv (mpq-stats --only nsds)",
                     mpq_tsv_name(s->units[span->first].table), span->layer, units[c]);
 }
 

@@ -268,21 +268,46 @@ read_damages(struct mpq_damage *d, const struct mpq_tsv *t, const struct columns
     return 0;
 }
 
+static int
+by_score(const void *a_, const void *b_)
+{
+    const struct mpq_damage_unit *const *a = a_, *const *b = b_;
+
+    return ((*a)->score > (*b)->score) - ((*a)->score < (*b)->score);
+}
+
+/* The score below which half of the parameters lie. */
+static int
+take_median(struct mpq_damage *d, struct mpq_err *err)
+{
+    const struct mpq_damage_unit **order = mpq_array(d->n, sizeof *order);
+    double params = 0, below = 0;
+
+    if (!order)
+        return no_memory(d, err);
+    for (size_t u = 0; u < d->n; u++) {
+        order[u] = &d->units[u];
+        params += d->units[u].params;
+    }
+    qsort(order, d->n, sizeof *order, by_score);
+    for (size_t u = 0; u < d->n && 2 * below < params; u++) {
+        below += order[u]->params;
+        d->median_score = order[u]->score;
+    }
+    free(order);
+    return 0;
+}
+
 /* Means for each parameter, for what has no row. */
 static int
 take_means(struct mpq_damage *d, struct mpq_err *err)
 {
-    double sum = 0, params = 0;
-
     d->mean = mpq_array(d->n_types, sizeof *d->mean);
     d->mean_se = mpq_array(d->n_types, sizeof *d->mean_se);
     if (!d->mean || !d->mean_se)
         return no_memory(d, err);
-    for (size_t u = 0; u < d->n; u++) {
-        sum += d->units[u].score * d->units[u].params;
-        params += d->units[u].params;
-    }
-    d->mean_score = params > 0 ? sum / params : 0;
+    if (take_median(d, err) < 0)
+        return -1;
     for (size_t j = 0; j < d->n_types; j++) {
         double damage = 0, se = 0, over = 0;
         for (size_t u = 0; u < d->n; u++) {

@@ -39,7 +39,8 @@ struct mpq_damage {
     struct mpq_type *types; /* damages: [n_types] in order of appearance */
     size_t n_types;
     double *damage, *se;    /* damages: [n][n_types], NAN where there is no row */
-    double mean_score;      /* by parameters */
+    double median_score;    /* by parameters: a few outliers are no reason to think that
+                               what was not looked at is one */
     double *mean, *mean_se; /* damages: [n_types] for each parameter, NAN for none */
     double
         *kept; /* damages: [n][n_types] a group's parameters that have the type now */
@@ -65,7 +66,7 @@ mpq_damage_read(struct mpq_damage *d, const struct mpq_tsv *t,
 void mpq_damage_free(struct mpq_damage *d);
 
 /* Has matrix I (of the layout) a figure of its own or its group's? If not, it gets the
- * mean over all units for each parameter. */
+ * mean over all units for each parameter, of scores the median. */
 int mpq_damage_has(const struct mpq_damage *d, size_t i);
 
 /* Is there no damage for matrix I at TYPE because its group was measured as a whole,

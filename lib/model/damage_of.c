@@ -140,7 +140,7 @@ mpq_damage_of(const struct mpq_damage *d, size_t i, struct mpq_type type,
     if (is_present(d, i, type))
         return 0;
     if (!mpq_damage_has(d, i)) {
-        score = (twice ? 2 : 1) * d->mean_score;
+        score = (twice ? 2 : 1) * d->median_score;
     } else if (twice) { /* one row alone stands for both uses */
         double first = d->own[i] != SIZE_MAX ? d->units[d->own[i]].score : -1;
         double second = d->second != SIZE_MAX ? d->units[d->second].score : -1;

@@ -266,6 +266,14 @@ parse_config(struct mpq_source *s, const char *text, struct mpq_err *err)
         rc = mpq_json_parse(&s->config, text, strlen(text), name.data, err);
     if (rc == 0 && !mpq_json_is_object(s->config))
         rc = mpq_fail(err, MPQ_EDATA, "%s: no JSON object", name.data);
+    const char *method =
+        mpq_json_str(mpq_json_at(s->config, "quantization_config/quant_method"), NULL);
+    if (rc == 0 && method && !mpq_st_meta(s->shards[0].st, "mpq.container"))
+        rc = mpq_fail(
+            err, MPQ_EDATA,
+            "%s: weights packed by %.40s, which are not read here (mpq-pack -f "
+            "hf writes those of a plan as floats)",
+            name.data, method);
     mpq_buf_free(&name);
     return rc;
 }

@@ -93,8 +93,9 @@ add_module(struct mpq_buf *text, const struct mpq_matrix *m, struct mpq_type t,
                         "%s: no module of that kind is known to GPTQModel", m->name);
     if ((t.id != MPQ_INT || t.varied) && !mpq_type_is_float(t))
         return mpq_fail(err, MPQ_EDATA,
-                        "%s: GPTQModel takes intB[gN][s] or floats, not %s", m->name,
-                        type);
+                        "%s: GPTQModel takes intB[gN][s] or floats, not %s"
+                        " (--runtime vllm offers those)",
+                        m->name, type);
     mpq_buf_adds(&key, t.id == MPQ_INT ? "+:^" : "-:^");
     add_escaped(&key, module);
     mpq_buf_adds(&key, "$");

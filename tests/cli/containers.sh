@@ -121,7 +121,7 @@ cp "$hf/model.safetensors" alone.safetensors
 run 1 mpq-pack -p p.tsv -f hf -o no alone.safetensors; none_left no
 mkdir twice; cp "$hf/model.safetensors" "$hf/tokenizer.json" twice; cp gptq/config.json twice
 run 1 mpq-pack -p p.tsv -f hf -o no twice; none_left no
-says "has a quantization_config: is quantized already"
+says "weights packed by gptq, which are not read here"
 # interrupted
 for s in TERM HUP; do
     mpq-pack -q -p p.tsv -m gptq -c "$hf/text.calib.txt" -f gptq -o no "$hf" & pid=$!

@@ -110,7 +110,7 @@ id=$(sed -n 's/^##file .* model_id=\([0-9a-f]\{16\}\).*/\1/p' own.tsv)
 equal 16 "${#id}" "model_id"
 sed "s/model_id=$id/model_id=0123456789abcdef/" own.tsv >others.tsv
 run 0 mpq-pack -p others.tsv -o others.gguf "$tiny"; one_line; same id.gguf others.gguf
-says "others.tsv: was made for other weights (model_id 0123456789abcdef, $tiny has $id)"
+says "others.tsv: was made for other weights, or another form of them (model_id 0123456789abcdef, $tiny has $id)"
 run 0 mpq-pack --check own.tsv others.gguf; silent
 run 0 grep -c "model Tiny arithmetic and text model, id $id " id.gguf
 sed "s/model_id=$id/model_id=0/" own.tsv >odd.tsv # edited: as if there were none

@@ -117,7 +117,7 @@ START_TEST(k_quants_are_offered_where_256_divides_the_row_and_a_note_says_so)
     ck_assert_str_eq(mpq_alloc_notes(alloc),
                      "not offered: q2_k q4_k, where rows of 576 are no multiple of 256 "
                      "(token_embd attn_q attn_k attn_v attn_output ffn_gate ffn_up)\n"
-                     "no score, so the mean: token_embd\n");
+                     "no score, so the median: token_embd\n");
     /* the least: q4_0 and, in ffn_down, q2_k */
     uint64_t low, high;
     mpq_alloc_interval(alloc, &low, &high);
