@@ -9,7 +9,8 @@
 #   others
 #   damage    the table of scores or damages that the controls are made from
 #   probe     options of mpq-eval --each, which reads probe_inputs
-#   pack      options of mpq-pack, which reads pack_inputs
+#   packer    the method of mpq-pack (QUANTIZER unless set)
+#   pack      its options, and the files it reads, pack_inputs
 #   measure   options of mpq-eval for packed files, which reads measure_inputs, and
 #   finals    files of the user's that nothing else has read
 #   metrics   what is reported of that; by the first plans are compared
@@ -28,6 +29,8 @@ WORK         ?= work
 BIN          ?= $(top)/bin
 
 export PATH := $(BIN):$(PATH)
+
+packer ?= $(QUANTIZER)
 
 # The types intB are held by the native container alone.
 native  := $(findstring int,$(TYPES))
@@ -95,7 +98,7 @@ $(controls:%=$S/plan.%): $S/plan.%: $(damage) $S/plan.$(firstword $(method))
 # --- packed and measured --------------------------------------------------------------
 
 $S/%.$(kind): $S/plan.% $(pack_inputs)
-	mpq-pack -p $< $(native:%=-f safetensors) -m $(QUANTIZER) $(pack) -o $@ '$(MODEL)'
+	mpq-pack -p $< $(native:%=-f safetensors) -m $(packer) $(pack) -o $@ '$(MODEL)'
 
 $M/%.eval: $S/%.$(kind) $(measure_inputs) $(finals)
 	@mkdir -p $M

@@ -48,12 +48,18 @@ mpq_alloc_ways(const struct mpq_alloc *a, struct mpq_buf *text)
     policy.split = MPQ_SPLIT_TENSOR;
     add_way(a, "--split tensor", least_with(a, a->rules, &policy), low, text);
     policy = *a->policy;
+    if (policy.n_pins || policy.has_rest) {
+        policy.n_pins = 0;
+        policy.has_rest = 0;
+        add_way(a, "fewer pins", least_with(a, a->rules, &policy), low, text);
+        policy = *a->policy;
+    }
     if (a->listed) {
         policy.types = NULL;
         policy.n_types = 0;
         policy.keep = 0;
-        add_way(a, "types of all kinds (no -t)", least_with(a, a->rules, &policy), low,
-                text);
+        add_way(a, "types of all kinds (no list)", least_with(a, a->rules, &policy),
+                low, text);
     } else if (a->damage->is_scores && strcmp(a->rules->name, "native") != 0 &&
                mpq_rules_find(&native, "native", &err) == 0) {
         add_way(a, "--runtime native", least_with(a, &native, &policy), low, text);

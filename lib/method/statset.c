@@ -45,7 +45,7 @@ by_layer(const void *a, const void *b)
 static int
 bad_row(const struct row *r, const char *what, struct mpq_err *err)
 {
-    return mpq_fail(err, MPQ_EDATA, "%s: line %zu: %s: %s", mpq_tsv_name(r->table),
+    return mpq_fail(err, MPQ_EDATA, "%s:%zu: %s: %s", mpq_tsv_name(r->table),
                     mpq_tsv_line(r->table, r->row), r->unit, what);
 }
 
@@ -125,7 +125,7 @@ enter(struct mpq_stat_unit *u, const struct row *r, struct mpq_err *err)
     if (mpq_tsv_double(r->table, r->row, c.value, &value, err) < 0)
         return -1;
     if (u->has >> s & 1 && (s != MPQ_STAT_N || u->stat[s] != value))
-        return mpq_fail(err, MPQ_EDATA, "%s: line %zu: %s: stat %s for the second time",
+        return mpq_fail(err, MPQ_EDATA, "%s:%zu: %s: stat %s for the second time",
                         mpq_tsv_name(r->table), mpq_tsv_line(r->table, r->row), r->unit,
                         stat);
     u->has |= 1U << s;

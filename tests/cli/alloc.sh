@@ -142,7 +142,7 @@ for model in smollm2:576 gemma3:640; do
     done
     run 0 mpq-alloc -b 4.5 s.tsv
     says "the budget leaves no choice: everything has its smallest type; less with --split tensor ($split)"
-    run 3 mpq-alloc -b 5 -t q5_0,q8_0 s.tsv; says "types of all kinds (no -t) ("
+    run 3 mpq-alloc -b 5 -t q5_0,q8_0 s.tsv; says "types of all kinds (no list) ("
     run 3 mpq-alloc -b 3 -t q2_k,q4_k s.tsv; says "blk.0: no legal type: q2_k q4_k: takes rows of a multiple of 256, blk.0."
     says "has ${model#*:}; legal there: f32 f16 bf16 q8_0 q5_1 q5_0 q4_1 q4_0 iq4_nl"
 done

@@ -63,8 +63,9 @@ equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" 
 
 # the best file at a size
 pipe best-gguf SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 \
-    QUANTIZER=rtn CONTROLS=inverted
+    CONTROLS=inverted
 prints "best-gguf.gguf: the "
+prints "packed by gptq, on held-back text: "
 equal "first repaired inverted " "$(rows "$(report best-gguf)" | cut -f1 | tr '\n' ' ')" plans
 [ "$(wc -c <best-gguf.gguf)" -le 2000000 ] && pass || fail "more than 2 MB"
 
