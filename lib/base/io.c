@@ -194,7 +194,8 @@ mpq_map_open_file(struct mpq_map *m, const char *path, struct mpq_err *err)
     if (fstat(fd, &st) < 0)
         mpq_fail_errno(err, "%s", path);
     else if (!S_ISREG(st.st_mode))
-        mpq_fail(err, MPQ_EDATA, "%s: is no regular file", path);
+        mpq_fail(err, MPQ_EDATA, "%s: is %s", path,
+                 S_ISDIR(st.st_mode) ? "a folder" : "no regular file");
     else
         rc = mpq_map_fd(m, fd, path, err);
     close(fd);

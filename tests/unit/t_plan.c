@@ -344,8 +344,8 @@ START_TEST(native_types_become_a_map_for_gptqmodel_and_nothing_else_does)
     mpq_buf_free(&text);
     ck_assert_int_eq(read_text(&p, HEAD REST "blk.0\tq2_k\nblk.1\tq4_0\n", &err), 0);
     ck_assert_int_eq(mpq_plan_gptqmodel(&p, &text, &err), -1);
-    ck_assert_str_eq(err.text,
-                     "output: GPTQModel takes intB[gN][s] or floats, not q6_k");
+    ck_assert_str_eq(err.text, "output: GPTQModel takes intB[gN][s] or floats, not q6_k"
+                               " (--runtime vllm offers those)");
     mpq_plan_free(&p);
     mpq_buf_free(&text);
 }
