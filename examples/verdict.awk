@@ -11,6 +11,10 @@ BEGIN { FS = "\t" }
     else equal = equal " " word
 }
 END {
+    if (value == ".") {
+        printf "%s: %s was not measured: the task has none (METRIC)\n", out, by
+        exit 1
+    }
     printf "\n%s: the %s plan, %d bytes, %s %s\n", out, plan, bytes, by, value
     if (lost) printf "  LOSES TO%s: a plan of the same size without it is better\n", lost
     if (won) printf "  beats%s\n", won
