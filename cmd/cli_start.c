@@ -6,14 +6,21 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+static pthread_t main_thread; /* makes the output files, signals held back meanwhile */
+
 static void
 on_signal(int signal_number)
 {
+    if (!pthread_equal(pthread_self(), main_thread)) {
+        pthread_kill(main_thread, signal_number);
+        return;
+    }
     mpq_out_remove_all();
     signal(signal_number, SIG_DFL);
     raise(signal_number);
@@ -41,6 +48,7 @@ set_signals(void)
     static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU };
     struct sigaction sa = { 0 }, old;
 
+    main_thread = pthread_self();
     sa.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &sa, NULL);
     sigaction(SIGXFSZ, &sa, NULL);

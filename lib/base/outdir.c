@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,23 @@ watch(struct mpq_outdir *d, char *path, struct mpq_err *err)
     return 0;
 }
 
+/* Makes the folder and notes it as unfinished; a signal waits until both are done. */
+static int
+make_folder(struct mpq_outdir *d, struct mpq_err *err)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    d->made = mkdtemp(d->tmp) != NULL;
+    if (d->made)
+        d->slot = mpq_out_watch(d->tmp);
+    else
+        mpq_fail_errno(err, "%s", d->path);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return d->made ? 0 : -1;
+}
+
 int
 mpq_outdir_open(struct mpq_outdir **out, const char *path, struct mpq_err *err)
 {
@@ -85,12 +104,8 @@ mpq_outdir_open(struct mpq_outdir **out, const char *path, struct mpq_err *err)
     if (check_free(d->path, err) < 0)
         goto out;
     snprintf(d->tmp, n + 8, "%s.XXXXXX", d->path);
-    if (!mkdtemp(d->tmp)) {
-        mpq_fail_errno(err, "%s", d->path);
+    if (make_folder(d, err) < 0)
         goto out;
-    }
-    d->made = 1;
-    d->slot = mpq_out_watch(d->tmp);
     mode_t mask = umask(0); /* mkdtemp makes it 0700 */
     umask(mask);
     if (chmod(d->tmp, 0777 & ~mask) < 0) {

@@ -125,7 +125,7 @@ says "weights packed by gptq, which are not read here"
 # interrupted
 for s in TERM HUP; do
     mpq-pack -q -p p.tsv -m gptq -c "$hf/text.calib.txt" -f gptq -o no "$hf" & pid=$!
-    sleep 1; kill -$s $pid; wait $pid 2>/dev/null
+    sleep 0.3; kill -$s $pid; wait $pid 2>/dev/null
     none_left no
 done
 finish
