@@ -296,16 +296,14 @@ ev_name(struct ev_job *j, struct mpq_err *err)
 static int
 check_metrics(const struct ev_job *j, struct mpq_err *err)
 {
-    unsigned there = 0;
+    const unsigned alone = MPQ_METRIC_PPL | MPQ_METRIC_NLL;
+    const unsigned beside = MPQ_METRIC_KLD | MPQ_METRIC_TOP1 | MPQ_METRIC_DP;
+    const unsigned of_texts = alone | (ev.ref || ev.load ? beside : 0);
+    int there = ev.save || (ev.texts.n && (j->metrics & of_texts));
 
-    if (ev.texts.n)
-        there = MPQ_METRIC_PPL | MPQ_METRIC_NLL;
-    if (ev.texts.n && (ev.ref || ev.load))
-        there |= MPQ_METRIC_KLD | MPQ_METRIC_TOP1 | MPQ_METRIC_DP;
     for (size_t i = 0; i < j->tasks.n; i++)
-        if (j->exams[i].metrics)
-            return 0;
-    if (!ev.only || ev.save || (there & j->metrics))
+        there |= j->exams[i].metrics != 0;
+    if (there || !ev.only)
         return 0;
     return mpq_fail(
         err, MPQ_EUSAGE,

@@ -2,11 +2,10 @@
  * measured on them. */
 #include "score_own.h"
 
-#include "method/score.h"
-
 #include "base/buf.h"
 #include "base/index.h"
 #include "base/text.h"
+#include "method/score.h"
 #include "model/layout.h"
 #include "quant/codec.h"
 

@@ -24,8 +24,8 @@ struct mpq_probe_goal {
     size_t n_kept;
     const struct mpq_exam *exam; /* NULL: a text */
     struct mpq_marks marks;
-    double *sums;            /* [queries] */
-    size_t first_row, n_out; /* of mpq_probe.rows */
+    double *sums;     /* [queries] */
+    size_t first_row; /* of mpq_probe.rows */
 };
 
 struct mpq_probe {

@@ -40,7 +40,6 @@ mpq_probe_name_rows(struct mpq_probe *p, struct mpq_probe_goal *g, const char *t
         if (mpq_probe_task_marks(p, g, i, &metric))
             p->rows[p->n_rows++] =
                 (struct mpq_probe_row){ .task = task, .metric = metric };
-    g->n_out = p->n_rows - g->first_row;
 }
 
 static void

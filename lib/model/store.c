@@ -311,16 +311,13 @@ mpq_store_finish_layer(struct mpq_store *s, const unsigned char *ready,
     s->finished++;
     if (!s->path)
         return 0;
-    /* the rows first, then their sums: the count must never be ahead of them */
-    if (msync(s->map, (size_t)s->size, MS_SYNC) < 0)
-        return mpq_fail_errno(err, "%s", s->path);
     for (size_t i = 0; i < s->file->n; i++)
         if (ready[i] && s->rows[i] && !s->summed[i]) {
             put_u64(s->map + s->sums_at + 8 * i, sum_of(s, i));
             s->summed[i] = 1;
         }
-    const size_t head = (size_t)(s->sums_at + 8 * s->file->n);
-    if (msync(s->map, head, MS_SYNC) < 0)
+    /* rows and sums first: the count must never be ahead of them */
+    if (msync(s->map, (size_t)s->size, MS_SYNC) < 0)
         return mpq_fail_errno(err, "%s", s->path);
     put_u64(s->map + FINISHED_AT, s->finished);
     if (msync(s->map, HEAD_ALIGN, MS_SYNC) < 0)

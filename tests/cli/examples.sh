@@ -62,12 +62,15 @@ equal "moa mse " "$(rows "$(find tasa -path '*point1*' -name report.tsv)" | cut 
 equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" "samples of problems"
 
 # the best file at a size
-pipe best-gguf SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 \
-    CONTROLS=inverted
+quick="SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 CONTROLS=inverted"
+pipe best-gguf $quick
 prints "best-gguf.gguf: the "
 prints "packed by gptq, on held-back text: "
 equal "first repaired inverted " "$(rows "$(report best-gguf)" | cut -f1 | tr '\n' ' ')" plans
 [ "$(wc -c <best-gguf.gguf)" -le 2000000 ] && pass || fail "more than 2 MB"
+pipe best-gguf $quick QUANTIZER=rtn # nothing to be packed again
+prints "packed by rtn, on held-back text: "
+same best-gguf.gguf "$(find best-gguf -name "$(cat "$(find best-gguf -name chosen)").gguf")"
 
 # a plan that loses is not passed off as good
 verdict() { printf "#plan\tbytes\tpredicted\tem\tse\tgain\tse\nmoa\t9\t1\t.5\t.1\t.\t.\n%b" "$1" | awk -f "$ex/verdict.awk" -v out=x.gguf >out; }
