@@ -41,19 +41,27 @@ next_line(struct past *p, size_t *n)
     return line;
 }
 
+/* Says where a line parts from what it should be; what is alike and long is left out.
+ */
 static int
 refuse(const struct past *p, const char *line, size_t n, const char *want,
        struct mpq_err *err)
 {
-    enum { MOST = 160 };
+    enum { BEFORE = 30, MOST = 100 };
     const char *end = memchr(line, '\n', n);
-    const size_t was = end ? (size_t)(end - line) : n, is = strcspn(want, "\n");
+    size_t was = end ? (size_t)(end - line) : n, is = strcspn(want, "\n"), alike = 0;
 
+    while (alike < was && alike < is && line[alike] == want[alike])
+        alike++;
+    const size_t skip = alike > BEFORE ? alike - BEFORE : 0;
+    const char *dots = skip ? "..." : "";
+    was -= skip;
+    is -= skip;
     return mpq_fail(err, MPQ_EDATA,
-                    "%s:%zu: '%.*s' where '%.*s' should be: the output of another"
+                    "%s:%zu: '%s%.*s' where '%s%.*s' should be: the output of another"
                     " command",
-                    ev.resume, p->line, (int)(was < MOST ? was : MOST), line,
-                    (int)(is < MOST ? is : MOST), want);
+                    ev.resume, p->line, dots, (int)(was < MOST ? was : MOST),
+                    line + skip, dots, (int)(is < MOST ? is : MOST), want + skip);
 }
 
 /* Holds the beginning against HEAD: 1 all of it is there, 0 a part. */

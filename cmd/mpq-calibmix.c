@@ -2,6 +2,8 @@
 #include "cli.h"
 
 #include "base/buf.h"
+#include "base/parse.h"
+#include "base/text.h"
 #include "fmt/json.h"
 #include "method/mix.h"
 #include "method/traces.h"
@@ -23,7 +25,8 @@ static const struct cli_opt opts[] = {
       "what the mixture is to be like; once for each" },
     { 'n', "samples", CLI_U64, &n_samples, 1, 1e6, "N",
       "samples of each text (default 64); with --emit, in all (128)" },
-    { 0, "ctx", CLI_U64, &ctx, 8, 1 << 20, "N", "tokens in a sample" },
+    { 0, "ctx", CLI_U64, &ctx, 8, 1 << 20, "N",
+      "tokens in a sample (default 512; with --emit, as MIX has it)" },
     { 0, "steps", CLI_U64, &steps, 1, 1000, "N", "the grid has shares of 1/N" },
     { 0, "optimum", CLI_FLAG, &optimum, 0, 0, NULL,
       "choose the best of all shares, as with three sources and more" },
@@ -110,9 +113,9 @@ read_text(struct job *j, const char *path, struct mpq_calib *text, struct mpq_er
     return 0;
 }
 
-/* N samples of TEXT, drawn by the seed, and their trace. */
+/* N samples of TEXT, which PATH has, drawn by the seed, and their trace. */
 static int
-trace_of(struct job *j, const struct mpq_calib *text, double *trace,
+trace_of(struct job *j, const char *path, const struct mpq_calib *text, double *trace,
          struct mpq_err *err)
 {
     struct mpq_calib part = { 0 };
@@ -120,6 +123,10 @@ trace_of(struct job *j, const struct mpq_calib *text, double *trace,
     int rc = -1;
 
     if (mpq_calib_draw(&part, text, n_samples * ctx, cli.seed, &drawn, err) == 0) {
+        if (drawn < n_samples * ctx)
+            cli_note("%s: %llu tokens, all there are, where -n %llu would have %llu",
+                     path, (unsigned long long)drawn, (unsigned long long)n_samples,
+                     (unsigned long long)(n_samples * ctx));
         j->bar = cli_bar_new("traces", drawn * j->n_layers, "tokens");
         rc = mpq_traces(j->forward, &part.seqs, (unsigned)cli.threads, trace,
                         on_progress, j->bar, err);
@@ -141,7 +148,7 @@ trace_targets(struct job *j, struct mpq_err *err)
         struct mpq_calib text = { 0 };
         rc = read_text(j, targets.items[i], &text, err);
         if (rc == 0)
-            rc = trace_of(j, &text, all + i * j->n_layers, err);
+            rc = trace_of(j, targets.items[i], &text, all + i * j->n_layers, err);
         mpq_calib_free(&text);
         if (rc < 0)
             break;
@@ -313,7 +320,8 @@ find_mixture(struct job *j, struct mpq_err *err)
     for (size_t i = 0; i < j->n; i++)
         if (check_name(sources.items[i], err) < 0 ||
             read_text(j, sources.items[i], &j->texts[i], err) < 0 ||
-            trace_of(j, &j->texts[i], j->traces + i * j->n_layers, err) < 0)
+            trace_of(j, sources.items[i], &j->texts[i], j->traces + i * j->n_layers,
+                     err) < 0)
             return -1;
     if (trace_targets(j, err) < 0)
         return -1;
@@ -322,6 +330,21 @@ find_mixture(struct job *j, struct mpq_err *err)
 
 /* --- the samples ------------------------------------------------------------------ */
 
+/* The samples are as long as those that were compared, unless --ctx says otherwise. */
+static int
+read_ctx(const struct job *j, struct mpq_err *err)
+{
+    for (size_t i = 0; !cli_given("ctx") && i < mpq_tsv_meta_count(j->mix); i++) {
+        const char *line = mpq_tsv_meta(j->mix, i);
+        if (!mpq_text_begins(line, "ctx "))
+            continue;
+        if (mpq_parse_u64(line + 4, &ctx) < 0 || ctx < 8 || ctx > 1 << 20)
+            return mpq_fail(err, MPQ_EDATA, "%s: ##%s: not from 8 to %d",
+                            mpq_tsv_name(j->mix), line, 1 << 20);
+    }
+    return 0;
+}
+
 /* Sources and shares of the chosen rows. */
 static int
 read_choice(struct job *j, struct mpq_err *err)
@@ -329,7 +352,7 @@ read_choice(struct job *j, struct mpq_err *err)
     int source, weight, chosen;
     double sum = 0;
 
-    if (mpq_tsv_read(&j->mix, emit_path, "mix", err) < 0 ||
+    if (mpq_tsv_read(&j->mix, emit_path, "mix", err) < 0 || read_ctx(j, err) < 0 ||
         (source = mpq_tsv_need(j->mix, "source", err)) < 0 ||
         (weight = mpq_tsv_need(j->mix, "weight", err)) < 0 ||
         (chosen = mpq_tsv_need(j->mix, "chosen", err)) < 0)

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct score_options score = { .beta = 0.7 };
+struct score_options score = { .beta = 0.7, .scale = 1 };
 static const char *type_list;
 static int tau;
 
@@ -41,6 +41,8 @@ static const struct cli_opt opts[] = {
     { 0, "task", CLI_STR, &score.tasks, 0, 0, "LIST", "probes: tasks or texts" },
     { 0, "fill", CLI_STR, &score.fill, 0, 0, "DAMAGE",
       "one metric: what was not probed, from this table" },
+    { 0, "scale", CLI_DOUBLE, &score.scale, 0, 1e6, "X",
+      "--fill: damages of weights are X times the probes'" },
     { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
       "divide by all positive deltas (auto: moa)" },
     { 0, "refine", CLI_LIST, &score.refine, 0, 0, "PLAN=DELTA",
@@ -191,6 +193,8 @@ check_options(struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE, "--metric is for -m moa and --tau");
     if (score.fill && (score.method < SCORE_FIRST_METRIC || tau))
         return mpq_fail(err, MPQ_EUSAGE, "--fill goes with one metric: -m kld");
+    if (!score.fill && cli_given("scale"))
+        return mpq_fail(err, MPQ_EUSAGE, "--scale goes with --fill");
     if (score.fill && score.norm == 1)
         return mpq_fail(err, MPQ_EUSAGE, "--fill and --norm sum");
     if (cli_given("beta") && score.weights)

@@ -34,6 +34,8 @@ static const struct cli_opt opts[] = {
       "-f damage: of rounding to these (q2_k,q4_k)" },
     { 0, "effort", CLI_CHOICE, &stats_text.effort, 0, 0, "fast|default|max",
       "-f damage: of the search for scales" },
+    { 0, "int8", CLI_FLAG, &stats_text.int8, 0, 0, NULL,
+      "-f damage: and of rounding inputs to 8 bits" },
     { 0, "labels", CLI_CHOICE, &stats_text.labels, 0, 0, "own|text",
       "gradients of what the model or the text says" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
@@ -110,8 +112,9 @@ check_gradients(struct mpq_err *err)
     if (damage != !!stats_text.types)
         return mpq_fail(err, MPQ_EUSAGE,
                         damage ? "-f damage takes -t LIST" : "-t takes -f damage");
-    if (!damage && cli_given("effort"))
-        return mpq_fail(err, MPQ_EUSAGE, "--effort takes -f damage");
+    if (!damage && (cli_given("effort") || stats_text.int8))
+        return mpq_fail(err, MPQ_EUSAGE, "--%s takes -f damage",
+                        stats_text.int8 ? "int8" : "effort");
     if (!damage && !stats_text.fisher && (cli_given("labels") || cli_given("seed")))
         return mpq_fail(err, MPQ_EUSAGE, "--%s takes --fisher or -f damage",
                         cli_given("labels") ? "labels" : "seed");
@@ -122,7 +125,7 @@ static int
 check_options(const char *model, unsigned which, struct mpq_err *err)
 {
     static const char *const of_text[] = { "ctx",   "samples", "format", "fisher",
-                                           "types", "effort",  "labels" };
+                                           "types", "effort",  "int8",   "labels" };
 
     for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
         if (!stats_text.path && cli_given(of_text[i]))

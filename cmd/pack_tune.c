@@ -33,6 +33,10 @@ pack_check_options(struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE,
                         "-m %s takes no --hessian: -c or --imatrix weighs its rounding",
                         methods[pack.method]);
+    if (!sees_inputs() && pack.calib && cli_given("imatrix"))
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "-c and --imatrix: -m %s weighs its rounding by one of them",
+                        methods[pack.method]);
     if (pack.method != PACK_GPTQ && cli_given("damp"))
         return mpq_fail(err, MPQ_EUSAGE, "--damp is for -m gptq");
     if (!pack.calib && (cli_given("ctx") || cli_given("samples")))
@@ -132,8 +136,9 @@ on_tuned(void *ctx, const struct mpq_tuned *t)
         count(&s->damped, t->weight);
         s->damping = t->damping > s->damping ? t->damping : s->damping;
     }
-    cli_debug("%s: %" PRIu64 " tokens, loss %.4g%s", t->weight->name, t->n_tokens,
-              t->loss, t->n_dead ? ", with columns that are always 0" : "");
+    cli_debug("%s: %" PRIu64 " tokens, mean squared error of its outputs %.4g%s",
+              t->weight->name, t->n_tokens, t->loss,
+              t->n_dead ? ", with columns that are always 0" : "");
 }
 
 static void
@@ -293,8 +298,6 @@ pack_tune(struct pack_job *j, struct mpq_err *err)
     if (pack.method == PACK_HQQ)
         note_unserved_hqq(j);
     if (pack.calib && !sees_inputs()) {
-        if (j->importance)
-            return mpq_fail(err, MPQ_EUSAGE, "-c and --imatrix: one of them");
         if (pack_need_importance(j, err) < 0 ||
             mpq_tune_importance(j->importance, &j->means, &j->file, j->source,
                                 &j->calib.seqs, (unsigned)cli.threads, err) < 0)

@@ -6,6 +6,7 @@
 #include "base/index.h"
 #include "method/fill.h"
 #include "method/pairs.h"
+#include "model/layout.h"
 #include "quant/codec.h"
 
 #include <math.h>
@@ -23,7 +24,8 @@ struct job {
     struct score_tables probes, cheap;
     struct mpq_pairs probe, all;
     struct set units, types, families;
-    double *coarse, *low, *delta, *delta_se, *damage, *se;
+    double *coarse, *low, *delta, *delta_se, *damage, *se, *inputs;
+    int has_inputs; /* of low, apart from them: what probes of weights do not see */
     struct mpq_fill_family *fits;
 };
 
@@ -46,6 +48,7 @@ close_job(struct job *j)
     free(j->delta_se);
     free(j->damage);
     free(j->se);
+    free(j->inputs);
     free(j->fits);
 }
 
@@ -161,7 +164,8 @@ pair_of(const struct job *j, size_t i)
 static int
 make_arrays(struct job *j, struct mpq_err *err)
 {
-    double **arrays[] = { &j->low, &j->delta, &j->delta_se, &j->damage, &j->se };
+    double **arrays[] = { &j->low,    &j->delta, &j->delta_se,
+                          &j->damage, &j->se,    &j->inputs };
     const size_t n = j->units.n * j->types.n;
 
     j->coarse = mpq_array(j->types.n, sizeof *j->coarse);
@@ -186,8 +190,10 @@ make_arrays(struct job *j, struct mpq_err *err)
         if (r->value < 0)
             return mpq_fail(err, MPQ_EDATA, "%s: %s, %s: a damage below 0", j->all.file,
                             r->unit, r->type);
-        j->low[pair_of(j, i)] = r->value;
+        j->low[pair_of(j, i)] = fmax(r->value - r->inputs, 0);
+        j->inputs[pair_of(j, i)] = r->inputs;
     }
+    j->has_inputs = mpq_tsv_find(j->cheap.all[0], "inputs") >= 0;
     for (size_t i = j->all.n; i < j->all.n + j->probe.n; i++) {
         j->delta[pair_of(j, i)] = row(j, i)->value;
         j->delta_se[pair_of(j, i)] = row(j, i)->se;
@@ -259,7 +265,11 @@ put_fits(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
 static int
 put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
-    if (mpq_tsv_columns(w, "unit\ttype\tbits\tparams\tdamage\tse\tcheap\tdelta1\tse1",
+    if (mpq_tsv_columns(w,
+                        j->has_inputs ? "unit\ttype\tbits\tparams\tdamage\tse\tcheap\t"
+                                        "delta1\tse1\tinputs"
+                                      : "unit\ttype\tbits\tparams\tdamage\tse\tcheap\t"
+                                        "delta1\tse1",
                         err) < 0)
         return -1;
     for (size_t i = 0; i < j->all.n + j->probe.n; i++) {
@@ -267,10 +277,15 @@ put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
         const size_t p = pair_of(j, i);
         if (i >= j->all.n && !isnan(j->low[p]))
             continue; /* stands among the cheap ones */
+        const double inputs = isnan(j->inputs[p]) ? 0 : j->inputs[p];
+        char last[32] = "";
+        if (j->has_inputs)
+            snprintf(last, sizeof last, "\t%.17g", inputs);
         if (mpq_tsv_row(w, err,
-                        "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g",
-                        r->unit, r->type, r->bits, r->params, j->damage[p], j->se[p],
-                        j->low[p], j->delta[p], j->delta_se[p]) < 0)
+                        "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g%s",
+                        r->unit, r->type, r->bits, r->params,
+                        score.scale * j->damage[p] + inputs, score.scale * j->se[p],
+                        j->low[p], j->delta[p], j->delta_se[p], last) < 0)
             return -1;
     }
     return 0;
@@ -294,7 +309,10 @@ score_fill(char **names, size_t n, struct mpq_err *err)
     if (read_inputs(&j, names, n, err) < 0 || score_one_model(&j.probes, err) < 0 ||
         compute(&j, err) < 0)
         goto out;
-    rc = score_write(&j.probes, "damage", put_all, &j, err);
+    /* Probes by --each back are of a packed file; its plan is for the model of DAMAGE.
+     */
+    const int has_layout = mpq_layout_in_tsv(j.cheap.meta);
+    rc = score_write(has_layout ? &j.cheap : &j.probes, "damage", put_all, &j, err);
 out:
     close_job(&j);
     return rc;

@@ -15,6 +15,7 @@ struct score_options {
     double beta;
     const char *weights, *tasks, *metrics; /* lists, or NULL */
     const char *fill;                      /* a table of damages, or NULL */
+    double scale;                          /* of damages of weights, with fill */
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
     struct mpq_type types[CLI_MAX_TYPES];
     size_t n_types;

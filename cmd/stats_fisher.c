@@ -11,6 +11,7 @@
 #include "quant/imatrix_write.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,12 +103,14 @@ prepare(struct job *j, struct mpq_err *err)
 {
     const unsigned threads = (unsigned)cli.threads;
     const struct mpq_seqs *q = &j->text.seqs;
-    const int grams = stats_text.format != STATS_IMATRIX;
+    const unsigned grams = stats_text.format == STATS_IMATRIX ? 0 : MPQ_FISHER_GRAMS,
+                   inputs = stats_text.int8 ? MPQ_FISHER_INPUTS : 0;
 
     mpq_linalg_init();
     j->how = (struct mpq_fisher_rounding){ .types = j->types,
                                            .effort = (enum mpq_effort)stats_text.effort,
-                                           .n_threads = threads };
+                                           .n_threads = threads,
+                                           .int8 = stats_text.int8 };
     if (stats_text.types &&
         (cli_types("-t", stats_text.types, j->types, &j->how.n_types, err) < 0 ||
          refuse_varied(j, err) < 0))
@@ -120,7 +123,7 @@ prepare(struct job *j, struct mpq_err *err)
                        (size_t)stats_text.samples, err) < 0 ||
         make_labels(j, err) < 0 ||
         mpq_backward_new(&j->backward, j->forward, q, STATES_BYTES, err) < 0 ||
-        mpq_fishers_new(&j->fishers, q, grams, threads, err) < 0)
+        mpq_fishers_new(&j->fishers, q, grams | inputs, threads, err) < 0)
         return -1;
     j->importance = mpq_array(mpq_forward_net(j->forward)->n_embd, sizeof(float));
     if (!j->importance)
@@ -255,10 +258,14 @@ put_row(const struct job *j, const struct row *r, const char *unit,
                       mpq_type_name(t, name));
             continue;
         }
-        if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g", unit,
+        const struct mpq_fisher_damage *d = &r->damage[k];
+        char inputs[32] = "";
+        if (stats_text.int8)
+            snprintf(inputs, sizeof inputs, "\t%.17g", d->inputs);
+        if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g%s", unit,
                         mpq_type_name(t, name), mpq_type_bpw(t, r->weight->cols),
                         (double)r->weight->rows * (double)r->weight->cols,
-                        r->damage[k].mean, r->damage[k].se) < 0)
+                        d->mean + d->inputs, d->se, inputs) < 0)
             return -1;
     }
     return 0;
@@ -271,7 +278,10 @@ put_damages(const struct job *j, struct mpq_out *out, struct mpq_err *err)
 
     if (cli_begin_table(&w, out, "damage", mpq_source_hparams(j->s)->name, err) < 0 ||
         mpq_layout_put_meta(j->s, &w, err) < 0 ||
-        mpq_tsv_columns(&w, "unit\ttype\tbits\tparams\tdamage\tse", err) < 0)
+        mpq_tsv_columns(&w,
+                        stats_text.int8 ? "unit\ttype\tbits\tparams\tdamage\tse\tinputs"
+                                        : "unit\ttype\tbits\tparams\tdamage\tse",
+                        err) < 0)
         return -1;
     for (size_t i = 0; i < mpq_source_count(j->s); i++) {
         const struct mpq_weight *m = mpq_source_weight(j->s, i);

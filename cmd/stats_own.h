@@ -13,6 +13,7 @@ struct stats_text {
     int labels;        /* which are differentiated */
     const char *types; /* STATS_DAMAGE */
     int effort;        /* the same, enum mpq_effort */
+    int int8;          /* the same: and of rounding what they are multiplied with */
 };
 enum { STATS_TSV, STATS_IMATRIX, STATS_HESSIAN, STATS_DAMAGE };
 enum { STATS_OWN, STATS_TEXT };

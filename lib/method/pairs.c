@@ -12,7 +12,7 @@ static const double MAX_VALUE = 1e100;
 
 /* The columns in use; -1 where there is none. */
 struct columns {
-    int unit, type, bits, params, task, metric, value, se;
+    int unit, type, bits, params, task, metric, value, se, inputs;
 };
 
 int
@@ -37,7 +37,7 @@ find_columns(const struct mpq_tsv *t, int kind, struct columns *c, struct mpq_er
 {
     static const char *const values[] = { "score", "damage", "delta" };
 
-    *c = (struct columns){ -1, -1, -1, -1, -1, -1, -1, -1 };
+    *c = (struct columns){ -1, -1, -1, -1, -1, -1, -1, -1, -1 };
     if ((c->unit = mpq_tsv_need(t, "unit", err)) < 0 ||
         (c->params = mpq_tsv_need(t, "params", err)) < 0 ||
         (c->value = mpq_tsv_need(t, values[kind], err)) < 0)
@@ -45,6 +45,8 @@ find_columns(const struct mpq_tsv *t, int kind, struct columns *c, struct mpq_er
     if (kind == MPQ_PAIRS_SCORES)
         return 0;
     c->se = mpq_tsv_find(t, "se");
+    if (kind == MPQ_PAIRS_DAMAGE)
+        c->inputs = mpq_tsv_find(t, "inputs");
     if ((c->type = mpq_tsv_need(t, "type", err)) < 0 ||
         (c->bits = mpq_tsv_need(t, "bits", err)) < 0)
         return -1;
@@ -114,7 +116,8 @@ add_row(struct mpq_pairs *p, const struct mpq_tsv *t, size_t row,
     if (read_number(t, row, c->bits, 0, &r.bits, err) < 0 ||
         read_number(t, row, c->params, 0, &r.params, err) < 0 ||
         read_number(t, row, c->value, -MAX_VALUE, &r.value, err) < 0 ||
-        read_number(t, row, c->se, 0, &r.se, err) < 0)
+        read_number(t, row, c->se, 0, &r.se, err) < 0 ||
+        read_number(t, row, c->inputs, 0, &r.inputs, err) < 0)
         return -1;
     mpq_buf_printf(&key, "%s\t%s", r.unit, type);
     r.key = key.failed ? NULL : mpq_pool_strdup(&p->strings, key.data);

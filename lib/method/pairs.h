@@ -15,8 +15,9 @@ struct mpq_pair {
     const char *type; /* its usual name; "" in scores */
     const char *key;  /* the two, parted by a tab */
     double bits, params;
-    double value; /* delta, damage or score */
-    double se;    /* 0 where there is no column */
+    double value;      /* delta, damage or score */
+    double se, inputs; /* 0 where there is no column; inputs: of damages, the part that
+                          is not the weights' (mpq-stats --int8) */
 };
 
 struct mpq_pairs {

@@ -168,6 +168,7 @@ show(const struct mpq_bwd_group *w, enum mpq_fwd_mat m, const float *x, const fl
                                     .n = w->g.n_rows,
                                     .x = x,
                                     .g = g,
+                                    .w = w->g.layer->mat[m],
                                     .x_stride = (size_t)w->g.layer->weight[m]->cols,
                                     .g_stride = g_stride };
 

@@ -29,7 +29,7 @@ enum { MPQ_LABEL_NONE = INT32_MAX, MPQ_LABEL_DRAW = INT32_MAX - 1 };
 struct mpq_grad_tap {
     const struct mpq_weight *weight;
     size_t token, n;
-    const float *x, *g;
+    const float *x, *g, *w;    /* w: the matrix, [rows][cols]; NULL where x is */
     size_t x_stride, g_stride; /* of weight->cols, weight->rows that are read */
 };
 typedef int mpq_grad_fn(void *ctx, const struct mpq_grad_tap *tap, struct mpq_err *err);

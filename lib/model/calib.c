@@ -7,6 +7,7 @@
 #include "num/rng.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -209,6 +210,11 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     int rc = -1;
 
     *out = (struct mpq_calib){ 0 };
+    const uint64_t most = mpq_source_hparams(s)->n_ctx;
+    if (most && ctx > most)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: sequences of %zu tokens, the model's context is %" PRIu64,
+                        mpq_source_name(s), ctx, most);
     r.name = strcmp(path, "-") != 0 ? path : "standard input";
     if (mpq_tokenizer_new(&tok, s, err) < 0)
         return -1;

@@ -25,7 +25,8 @@ struct mpq_calib {
 
 /* Reads PATH ("-": standard input) for the model S. N_SEQS: at most so many sequences,
  * 0 for all. Text that is not UTF-8, or is shorter than one chunk, is an error that
- * says where, or how many tokens there are. On success *out is the caller's to free. */
+ * says where, or how many tokens there are; so is a CTX above the model's context. On
+ * success *out is the caller's to free. */
 MPQ_MUST_CHECK int
 mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
                size_t ctx, size_t n_seqs, struct mpq_err *err);

@@ -17,8 +17,7 @@ enum {
 
 struct mpq_fishers {
     const struct mpq_seqs *q;
-    int grams;
-    unsigned n_threads;
+    unsigned what, n_threads;
     struct mpq_fisher each[MPQ_FISHER_WEIGHTS];
     size_t rows[MPQ_FISHER_WEIGHTS], cols[MPQ_FISHER_WEIGHTS]; /* of their memory */
     float **scratch; /* [n_threads] a tile of a Gram matrix */
@@ -28,7 +27,7 @@ struct mpq_fishers {
 };
 
 int
-mpq_fishers_new(struct mpq_fishers **out, const struct mpq_seqs *q, int grams,
+mpq_fishers_new(struct mpq_fishers **out, const struct mpq_seqs *q, unsigned what,
                 unsigned n_threads, struct mpq_err *err)
 {
     struct mpq_fishers *f = calloc(1, sizeof *f);
@@ -38,7 +37,7 @@ mpq_fishers_new(struct mpq_fishers **out, const struct mpq_seqs *q, int grams,
     if (!f || !(f->scratch = mpq_array(n_threads, sizeof *f->scratch)))
         goto out;
     f->q = q;
-    f->grams = grams;
+    f->what = what;
     f->n_threads = n_threads;
     for (unsigned t = 0; t < n_threads; t++)
         if (!(f->scratch[t] = mpq_array(mpq_gram_scratch(), sizeof **f->scratch)))
@@ -184,10 +183,11 @@ prepare(struct mpq_fishers *f, size_t i, const struct mpq_weight *w,
         free(to->diagonal);
         free(to->rows);
         f->rows[i] = f->cols[i] = 0;
-        to->gram = f->grams ? mpq_array(cols, cols * sizeof *to->gram) : NULL;
+        const int grams = f->what & MPQ_FISHER_GRAMS;
+        to->gram = grams ? mpq_array(cols, cols * sizeof *to->gram) : NULL;
         to->diagonal = mpq_array(cols, sizeof *to->diagonal);
         to->rows = mpq_array(rows, sizeof *to->rows);
-        if (!to->diagonal || !to->rows || (f->grams && !to->gram))
+        if (!to->diagonal || !to->rows || (grams && !to->gram))
             return no_memory(w, err);
         f->rows[i] = rows;
         f->cols[i] = cols;
@@ -197,6 +197,8 @@ prepare(struct mpq_fishers *f, size_t i, const struct mpq_weight *w,
     memset(to->diagonal, 0, cols * sizeof *to->diagonal);
     memset(to->rows, 0, rows * sizeof *to->rows);
     memset(to->share, 0, f->q->n * sizeof *to->share);
+    for (size_t b = 0; b < MPQ_FISHER_BLOCKS; b++)
+        to->inputs[b] = f->what & MPQ_FISHER_INPUTS ? 0 : (double)NAN;
     to->weight = w;
     to->n_tokens = 0;
     return 0;
@@ -257,11 +259,14 @@ count(void *ctx, const struct mpq_grad_tap *tap, struct mpq_err *err)
         mpq_par_for(f->n_threads, pieces(tap->n, ROWS), scale_rows, &j, err) < 0 ||
         mpq_par_for(f->n_threads, pieces(w->rows, COLUMNS), add_rows, &j, err) < 0)
         return -1;
-    if (f->grams && mpq_par_for(f->n_threads, mpq_gram_tiles((size_t)w->cols), add_gram,
-                                &j, err) < 0)
+    if (f->what & MPQ_FISHER_GRAMS
+            ? mpq_par_for(f->n_threads, mpq_gram_tiles((size_t)w->cols), add_gram, &j,
+                          err) < 0
+            : mpq_par_for(f->n_threads, pieces(w->cols, COLUMNS), add_diagonal, &j,
+                          err) < 0)
         return -1;
-    if (!f->grams &&
-        mpq_par_for(f->n_threads, pieces(w->cols, COLUMNS), add_diagonal, &j, err) < 0)
+    if (f->what & MPQ_FISHER_INPUTS &&
+        mpq_fisher_add_inputs(j.to->inputs, tap, f->n_threads, err) < 0)
         return -1;
     for (size_t t = 0, s = 0; t < tap->n; t++) {
         while (f->q->start[s + 1] <= tap->token + t)

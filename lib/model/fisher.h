@@ -15,13 +15,18 @@
  * in nats for all tokens of the text together; divided by the number of labels, in nats
  * for each token. What rounds the rows of a matrix one by one and so minimizes E_r H
  * E_r^T (GPTQ) minimizes this.
+ *
+ * Rounding what the linear is given to 8 bits, as runtimes do for quantized weights
+ * (quant/round8.h), moves x by e, for which the same law has
+ *
+ *   KL = 1/2 sum over tokens of (g^T W e)^2
  */
 #ifndef MPQ_MODEL_FISHER_H
 #define MPQ_MODEL_FISHER_H
 
 #include "model/backward.h"
 
-enum { MPQ_FISHER_WEIGHTS = 7 };
+enum { MPQ_FISHER_WEIGHTS = 7, MPQ_FISHER_BLOCKS = 2 };
 
 /* Of one matrix. */
 struct mpq_fisher {
@@ -30,14 +35,19 @@ struct mpq_fisher {
     double *diagonal; /* [cols] its diagonal */
     double *rows;     /* [rows] d_r; 1 where every gradient is 0 */
     double *share;    /* [sequences] sum of w |x|^2 over their tokens */
+    double inputs[MPQ_FISHER_BLOCKS]; /* sum of (g^T W e)^2, blocks of 32 and of 256;
+                                         NAN where these do not divide the columns */
     uint64_t n_tokens;
 };
 
 struct mpq_fishers; /* of a layer; opaque */
 
-/* For the sequences Q, borrowed. GRAMS: the whole matrices, else diagonals alone. */
-MPQ_MUST_CHECK int mpq_fishers_new(struct mpq_fishers **out, const struct mpq_seqs *q,
-                                   int grams, unsigned n_threads, struct mpq_err *err);
+/* For the sequences Q, borrowed. WHAT: the whole matrices, not diagonals alone;
+ * inputs[], which otherwise are NAN. */
+enum { MPQ_FISHER_GRAMS = 1, MPQ_FISHER_INPUTS = 2 };
+MPQ_MUST_CHECK int
+mpq_fishers_new(struct mpq_fishers **out, const struct mpq_seqs *q, unsigned what,
+                unsigned n_threads, struct mpq_err *err);
 void mpq_fishers_free(struct mpq_fishers *f);
 /* mpq_backward_layer, and counts. The same sums, to the bit, for every number of
  * threads. */
@@ -45,5 +55,11 @@ MPQ_MUST_CHECK int mpq_fishers_layer(struct mpq_fishers *f, struct mpq_backward 
                                      size_t layer, struct mpq_err *err);
 /* Q k v o gate up down of the last layer, borrowed until the next. */
 const struct mpq_fisher *mpq_fishers_get(const struct mpq_fishers *f);
+
+/* Adds what TAP has to inputs[MPQ_FISHER_BLOCKS]; fisher_inputs.c. */
+MPQ_MUST_CHECK int mpq_fisher_add_inputs(double *inputs, const struct mpq_grad_tap *tap,
+                                         unsigned n_threads, struct mpq_err *err);
+/* Where in inputs[] a type's are: -1 when nothing is rounded for it. */
+int mpq_fisher_block(struct mpq_type t);
 
 #endif

@@ -125,7 +125,7 @@ add_up(struct mpq_fisher_damage *out, const struct job *j, size_t items,
             sum += j->sums[i * n + k];
             square += j->sums[i * n + k] * j->sums[i * n + k];
         }
-        out[k] = (struct mpq_fisher_damage){ NAN, NAN };
+        out[k] = (struct mpq_fisher_damage){ NAN, NAN, 0 };
         if (mpq_type_fits(j->how->types[k], j->cols)) {
             const double by = n_labels ? 1 / (2 * (double)n_labels) : 0;
             out[k].mean = sum > 0 ? sum * by : 0;
@@ -163,8 +163,12 @@ mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
     if (mpq_par_for(how->n_threads, items, round_rows, &j, err) < 0)
         goto out;
     add_up(out, &j, items, n_labels);
-    for (size_t k = 0; k < how->n_types; k++)
+    for (size_t k = 0; k < how->n_types; k++) {
+        const int block = mpq_fisher_block(how->types[k]);
         out[k].se = out[k].mean * relative_se(f->share, n_seqs);
+        if (how->int8 && block >= 0 && n_labels && !isnan(out[k].mean))
+            out[k].inputs = f->inputs[block] / (2 * (double)n_labels);
+    }
     rc = 0;
 out:
     free(h);

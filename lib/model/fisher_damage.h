@@ -9,7 +9,9 @@
 #include "quant/codec.h"
 
 struct mpq_fisher_damage {
-    double mean, se; /* NAN: the type does not fit the rows */
+    double mean, se; /* of the weights; NAN: the type does not fit the rows */
+    double inputs;   /* and of rounding what they are multiplied with to 8 bits; 0 for
+                        types for which no runtime does, and for rows looked up */
 };
 
 /* How it is rounded: row by row. */
@@ -18,6 +20,7 @@ struct mpq_fisher_rounding {
     size_t n_types;
     enum mpq_effort effort;
     unsigned n_threads;
+    int int8; /* predict `inputs`, else 0 */
 };
 
 /* A linear of a layer: F with its Gram matrix, whose diagonal weighs the columns. Into

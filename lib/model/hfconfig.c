@@ -246,6 +246,49 @@ last_brace(const char *config)
     return brace ? (size_t)(brace - config) : 0;
 }
 
+/* What floats are, for who allocates them: as the embedding is, or the first matrix
+ * that is a float. */
+static const char *
+float_type(const struct mpq_packfile *f)
+{
+    const struct mpq_piece *found = NULL;
+
+    for (size_t i = 0; i < f->n; i++) {
+        const struct mpq_piece *p = &f->pieces[i];
+        if (p->weight->is_matrix && mpq_type_is_float(p->stored) &&
+            (!found || p->weight->role == MPQ_ROLE_EMBED))
+            found = p;
+    }
+    return !found                         ? "float16"
+           : found->stored.id == MPQ_F32  ? "float32"
+           : found->stored.id == MPQ_BF16 ? "bfloat16"
+                                          : "float16";
+}
+
+/* CONFIG and its quantization_config, when TYPED before that its torch_dtype. */
+static void
+add_members(const struct mpq_packfile *f, const char *config, int is_empty, int typed,
+            struct mpq_buf *text)
+{
+    size_t n = last_brace(config);
+
+    while (n && strchr(" \t\r\n", config[n - 1]))
+        n--;
+    mpq_buf_add(text, config, n);
+    if (typed)
+        mpq_buf_printf(text, "%s\n  \"torch_dtype\": \"%s\"", is_empty ? "" : ",",
+                       float_type(f));
+    if (mpq_checkpoint_packs(f->form)) {
+        mpq_buf_printf(
+            text, "%s\n  \"quantization_config\": ", is_empty && !typed ? "" : ",");
+        if (f->form == MPQ_PACK_CT)
+            put_compressed(f, text);
+        else
+            put_gptq(f, text);
+    }
+    mpq_buf_adds(text, "\n}\n");
+}
+
 int
 mpq_hfconfig_put(const struct mpq_packfile *f, const char *config, const char *name,
                  struct mpq_buf *text, struct mpq_err *err)
@@ -264,21 +307,11 @@ mpq_hfconfig_put(const struct mpq_packfile *f, const char *config, const char *n
                  name);
         goto out;
     }
-    if (!mpq_checkpoint_packs(f->form)) {
+    const int typed = f->unconvert.config.len > 0; /* from GGUF: nothing said it yet */
+    if (typed || mpq_checkpoint_packs(f->form))
+        add_members(f, config, mpq_json_count(json) == 0, typed, text);
+    else
         mpq_buf_adds(text, config);
-    } else {
-        size_t n = last_brace(config);
-        while (n && strchr(" \t\r\n", config[n - 1]))
-            n--;
-        mpq_buf_add(text, config, n);
-        mpq_buf_adds(text, mpq_json_count(json) ? ",\n" : "\n");
-        mpq_buf_adds(text, "  \"quantization_config\": ");
-        if (f->form == MPQ_PACK_CT)
-            put_compressed(f, text);
-        else
-            put_gptq(f, text);
-        mpq_buf_adds(text, "\n}\n");
-    }
     rc = text->failed ? mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name) : 0;
 out:
     mpq_json_free(json);

@@ -133,10 +133,20 @@ put_u64(struct mpq_buf *b, const char *key, uint64_t v)
     mpq_buf_printf(b, "  \"%s\": %" PRIu64 ",\n", key, v);
 }
 
+/* The fewest digits that give the same float: GGUF has no more. */
 static void
 put_f64(struct mpq_buf *b, const char *key, double v)
 {
-    mpq_buf_printf(b, "  \"%s\": %.9g,\n", key, v);
+    char text[32];
+    int digits = 1;
+
+    if (v == floor(v) && fabs(v) < 1e15)
+        snprintf(text, sizeof text, "%.1f", v);
+    else
+        do
+            snprintf(text, sizeof text, "%.*g", digits, v);
+        while ((float)strtod(text, NULL) != (float)v && digits++ < 9);
+    mpq_buf_printf(b, "  \"%s\": %s,\n", key, text);
 }
 
 /* Does SPEC give these divisors? */
@@ -284,12 +294,18 @@ static int
 put_config(const struct facts *f, struct mpq_buf *b, struct mpq_err *err)
 {
     const struct mpq_net *n = &f->net;
+    const char *name = mpq_source_hparams(f->s)->name;
 
     mpq_buf_printf(b,
                    "{\n  \"architectures\": [\"%s\"],\n  \"model_type\": \"%s\",\n"
                    "  \"hidden_act\": \"%s\",\n",
                    f->arch->class, f->arch->type,
                    n->act == MPQ_ACT_SILU ? "silu" : "gelu_pytorch_tanh");
+    if (name[0]) {
+        mpq_buf_adds(b, "  \"_name_or_path\": ");
+        mpq_json_quote(b, name, strlen(name));
+        mpq_buf_adds(b, ",\n");
+    }
     put_u64(b, "vocab_size", n->n_vocab);
     put_u64(b, "hidden_size", n->n_embd);
     put_u64(b, "intermediate_size", n->n_ff);

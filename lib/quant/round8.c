@@ -140,6 +140,28 @@ round_row_256(const struct place *p, const float *src)
     }
 }
 
+MPQ_CLONES void
+mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst)
+{
+    for (size_t col = 0; col < cols; col += block) {
+        const uint32_t most = largest(src + col, (int)block);
+        const float inverse = inverse_of(most);
+        float scale = inverse > 0 ? 1.0f / inverse : 0;
+        if (block == 32 && inverse > 0)
+            scale = as_f16(mpq_bits_f32(most) / 127.0f);
+        if (most >= infinity)
+            scale = NAN;
+        for (size_t c = col; c < col + block; c += STEP) {
+            signed char code[STEP] = { 0 };
+            int32_t sum[2];
+            if (inverse > 0)
+                round_32(src + c, inverse, code, sum);
+            for (int i = 0; i < STEP; i++)
+                dst[c + (size_t)i] = scale * (float)code[i];
+        }
+    }
+}
+
 void
 mpq_round8(struct mpq_gemm8_inputs *x, size_t row, size_t n, const float *src,
            size_t ld)

@@ -18,5 +18,8 @@
  * Different rows can be put from different threads. */
 void mpq_round8(struct mpq_gemm8_inputs *x, size_t row, size_t n, const float *src,
                 size_t ld);
+/* The same numbers as floats: dst[cols] of src[cols], in blocks of BLOCK, 32 or 256,
+ * of which COLS is a multiple. */
+void mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst);
 
 #endif

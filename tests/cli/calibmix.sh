@@ -35,9 +35,15 @@ count() { sed 's/.*"tokens": \[\([^]]*\)\].*/\1/' | tr ',' '\n' | wc -l; }
 [ "$(grep text.txt calib.jsonl | count)" = 240 ] && pass || fail "not three quarters"
 run 0 mpq-calibmix --emit half.tsv -n 5 --ctx 64 "$model" -o again.jsonl
 cmp -s calib.jsonl again.jsonl && pass || fail "another draw by the same seed"
+run 0 mpq-calibmix --emit half.tsv -n 5 "$model" -o again.jsonl
+cmp -s calib.jsonl again.jsonl && pass || fail "not as long as the table has it"
 run 0 mpq-calibmix --emit half.tsv -n 5 --ctx 64 --seed 9 "$model" -o other.jsonl
 cmp -s calib.jsonl other.jsonl && fail "the seed says nothing" || pass
 run 0 mpq-calibmix -q -n 4 --ctx 64 -s calib.jsonl -T tasks.jsonl "$model"
+
+# a source that has less than is asked for
+run 0 mpq-calibmix -n 100000 --ctx 64 --steps 1 -s text.txt -T text.txt "$model"
+says "tokens, all there are, where -n 100000"
 
 # misuse and bad input: one line, the status, and nothing left
 bad() { # STATUS TEXT COMMAND...
@@ -49,6 +55,10 @@ bad() { # STATUS TEXT COMMAND...
 }
 bad 2 "takes -s FILE and -T FILE" mpq-calibmix -s text.txt "$model"
 bad 2 "takes its sources from MIX" mpq-calibmix -s text.txt --emit mix.tsv "$model"
+bad 1 "sequences of 600 tokens, the model's context is 512" \
+    mpq-calibmix --ctx 600 -s text.txt -T text.txt "$model"
+sed 's/^##ctx 64/##ctx 64x/' half.tsv >ctx.tsv
+bad 1 "##ctx 64x: not from 8" mpq-calibmix --emit ctx.tsv "$model"
 : >empty.txt
 bad 1 "empty.txt: an empty text" mpq-calibmix -s empty.txt -T text.txt "$model"
 echo short >short.txt

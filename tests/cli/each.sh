@@ -166,7 +166,7 @@ while [ $kills -lt 10 ] && [ $early -lt 30 ]; do
 done
 equal 10 $kills kills
 run 0 mpq-eval -q $how --resume again "$model"; same again whole
-run 1 mpq-eval $how --chunks 2 --resume again "$model"; one_line; says "again:1: '##mpq probe"
+run 1 mpq-eval $how --chunks 2 --resume again "$model"; one_line; says "--chunks%202' should be"
 says "the output of another command"
 sed 's/attn_k/attn_q/' whole >again; cp again before
 run 1 mpq-eval $how --resume again "$model"; one_line; says "again:"; same again before

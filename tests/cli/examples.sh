@@ -62,7 +62,7 @@ equal "moa mse " "$(rows "$(find tasa -path '*point1*' -name report.tsv)" | cut 
 equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" "samples of problems"
 
 # the best file at a size
-quick="SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 CONTROLS=inverted"
+quick="SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 CONTROLS=inverted GAIN=0.5"
 pipe best-gguf $quick
 prints "best-gguf.gguf: the "
 prints "packed by gptq, on held-back text: "

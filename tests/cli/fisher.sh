@@ -34,6 +34,17 @@ cmp -s one.tsv s1.tsv && fail "the seed changes nothing" || pass
 run 0 $measure -f damage -t q4_k --labels text "$model" -o t0.tsv
 run 0 $measure -f damage -t q4_k --labels text --seed 5 "$model" -o t5.tsv
 grep -v '^##' t0.tsv >want; grep -v '^##' t5.tsv >got; same want got
+# --int8: the same damages and what rounding inputs costs, in blocks of 32 or of 256
+run 0 $measure -f damage -t $types --int8 "$model" -o int8.tsv
+awk -F'\t' 'FNR == NR { if (!/^#/) d[$1, $2] = $5; next } /^#/ { next }
+    { n++; e = $5 - $7 - d[$1, $2]; if (e > 1e-9 || e < -1e-9) bad = 1
+      rounds = $1 != "token_embd" && $2 != "int4g32"
+      if (rounds != ($7 > 0) || $7 < 0) bad = 1 } END { exit !n || bad }' d.tsv int8.tsv && pass || fail "inputs: $(head -30 int8.tsv)"
+run 0 $measure -f damage -t q5_0,q4_k,f16 --int8 "$model" -o blocks.tsv
+equal "1 1 0" "$(awk -F'\t' '$1 == "blk.1.ffn_down" { x[$2] = $7 }
+    END { print (x["q4_k"] > x["q5_0"]), (x["q5_0"] > 0), x["f16"] }' blocks.tsv)" "blocks of 256, of 32, none"
+run 0 $measure -f damage -t $types --int8 -j 3 "$model" -o three.tsv; same int8.tsv three.tsv
+run 2 $measure -f imatrix --fisher --int8 "$model"; says "--int8 takes -f damage"
 run 0 $measure -f damage -t q4_k --effort fast "$model" -o fast.tsv
 # labels are told
 run 0 mpq-stats -c text.txt --ctx 64 --samples 6 -f damage -t q4_k "$model"

@@ -243,6 +243,18 @@ prints "##fill attn_q n=1 scale=10 "
 grep '^##tensor\|^##file' out >meta; same meta shape
 mv out filled.tsv
 run 0 mpq-alloc -q -b 6 filled.tsv
+# --scale: damages of weights times X; the inputs' part is neither scaled nor fitted
+awk 'BEGIN { FS = OFS = "\t" } /^##/ { print; next } /^#/ { print $0, "inputs"; next }
+    { $5 += 0.5; print $0, 0.5 }' cheap.tsv >inputs.tsv
+run 0 mpq-score -m kld --fill inputs.tsv --scale 0.25 few.tsv; silent
+equal "0.525 0.5" "$(grep 'q4_0' out | awk '{ printf "%.3g %.3g\n", $5, $10 }' | sort -u)" "a quarter, and inputs"
+equal "0.01" "$(grep 'q4_0' out | awk '{ printf "%.3g\n", $7 }' | sort -u)" "cheap is of weights"
+run 2 mpq-score -m kld --scale 2 few.tsv; says "--scale goes with --fill"
+# The shape is that of DAMAGE: the probes may be of a packed file (--each back).
+sed '/^##tensor/s/ f16 / q4_0 /' few.tsv >packed.tsv
+equal 7 "$(grep -c '^##tensor.* q4_0 ' packed.tsv)" "matrices of a packed file"
+run 0 mpq-score -m kld --fill cheap.tsv packed.tsv
+grep '^##tensor\|^##file' out >meta; same meta shape
 run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "one probe is 10 times the figure of"
 { cat few.tsv; printf 'blk.2.attn_q\tq4_0\t4.5\t3072\twiki\tkld\t0\t0.2\t0.2\t0.001\n'; } >more.tsv
 run 0 mpq-score -v -m kld --fill cheap.tsv more.tsv; says "give or take a factor of"

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "model/fisher_damage.h"
+#include "quant/half.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -159,6 +160,49 @@ check_sums(const struct mpq_fisher *f, const struct seen *s, size_t i)
         }
 }
 
+/* Rounds N numbers to 8 bits in blocks of 32, scales in f16, by the rule itself. */
+static void
+round_plainly(const float *x, size_t n, double *to)
+{
+    for (size_t b = 0; b < n; b += 32) {
+        double most = 0;
+        for (size_t c = b; c < b + 32; c++)
+            most = fmax(most, fabs((double)x[c]));
+        const double scale = (double)mpq_f16_round((float)(most / 127));
+        for (size_t c = b; c < b + 32; c++)
+            to[c] = most > 0 ? scale * nearbyint((double)x[c] * 127 / most) : 0;
+    }
+}
+
+/* What rounding the inputs costs, by plain loops. */
+static void
+check_inputs(const struct mpq_fisher *f, const struct seen *s, size_t i,
+             const struct run *r)
+{
+    const size_t rows = (size_t)f->weight->rows, cols = (size_t)f->weight->cols;
+    double *rounded = need(cols, sizeof *rounded), sum = 0;
+    float *w = need(rows * cols, sizeof *w);
+    struct mpq_err err = { 0 };
+
+    ck_assert(isnan(f->inputs[1])); /* 256 columns are not there */
+    ck_assert(isnan(f->inputs[0]) == (cols % 32 != 0));
+    ck_assert_int_eq(mpq_source_read_rows(r->s, f->weight, 0, rows, w, &err), 0);
+    for (size_t t = 0; t < TOKENS && cols % 32 == 0; t++) {
+        const float *x = s->x[i] + t * cols;
+        double moved = 0;
+        round_plainly(x, cols, rounded);
+        for (size_t k = 0; k < rows; k++)
+            for (size_t c = 0; c < cols; c++)
+                moved += (double)s->g[i][t * rows + k] * (double)w[k * cols + c] *
+                         (rounded[c] - (double)x[c]);
+        sum += moved * moved;
+    }
+    if (cols % 32 == 0)
+        ck_assert_double_eq_tol(f->inputs[0], sum, 1e-3 * sum);
+    free(rounded);
+    free(w);
+}
+
 static double
 quadratic_form(const struct mpq_fisher *f, const struct run *r, struct mpq_type type)
 {
@@ -192,18 +236,24 @@ check_damage(const struct mpq_fisher *f, const struct run *r)
     struct mpq_type types[3];
     struct mpq_err err = { 0 };
     struct mpq_fisher_damage damage[3];
-    const struct mpq_fisher_rounding how = { types, 3, MPQ_EFFORT_FAST, 3 };
+    const int blocks = f->weight->cols % 32 == 0;
+    const struct mpq_fisher_rounding how = { types, 3, MPQ_EFFORT_FAST, 3, 1 };
 
     ck_assert_int_eq(mpq_type_parse("int3g8", &types[0]), 0);
     ck_assert_int_eq(mpq_type_parse("q4_k", &types[1]), 0);
-    ck_assert_int_eq(mpq_type_parse("f32", &types[2]), 0);
+    ck_assert_int_eq(mpq_type_parse(blocks ? "q5_1" : "f32", &types[2]), 0);
     ck_assert_int_eq(mpq_fisher_damage(damage, f, r->q.n, TOKENS, r->s, &how, &err), 0);
     const double want = quadratic_form(f, r, types[0]);
     near(damage[0].mean, want, want, f->weight->name);
     const double a = f->share[0], b = f->share[1];
     near(damage[0].se, want * fabs(a - b) / (a + b), want, "se of two");
-    ck_assert(isnan(damage[1].mean)); /* 256 columns are not there */
-    ck_assert_double_eq(damage[2].mean, 0);
+    ck_assert(isnan(damage[1].mean));         /* 256 columns are not there */
+    ck_assert_double_eq(damage[0].inputs, 0); /* no runtime rounds for it */
+    ck_assert_double_eq(damage[1].inputs, 0);
+    if (blocks)
+        ck_assert_double_eq_tol(damage[2].inputs, f->inputs[0] / (2 * TOKENS), 1e-12);
+    else
+        ck_assert_double_eq(damage[2].mean, 0);
 }
 
 START_TEST(sums_are_those_of_the_gradients)
@@ -219,7 +269,10 @@ START_TEST(sums_are_those_of_the_gradients)
     for (unsigned k = 0; k < 2; k++) {
         draw(&r, 3);
         go_down(&r);
-        ck_assert_int_eq(mpq_fishers_new(&f[k], &r.q, 1, 1 + 3 * k, &err), 0);
+        ck_assert_int_eq(mpq_fishers_new(&f[k], &r.q,
+                                         MPQ_FISHER_GRAMS | MPQ_FISHER_INPUTS,
+                                         1 + 3 * k, &err),
+                         0);
         ck_assert_int_eq(mpq_fishers_layer(f[k], r.b, LAYER, &err), 0);
     }
     for (int m = 0; m < MPQ_FISHER_WEIGHTS; m++) {
@@ -231,7 +284,9 @@ START_TEST(sums_are_those_of_the_gradients)
             i++;
         ck_assert_uint_lt(i, seen.n);
         check_sums(a, &seen, i);
+        check_inputs(a, &seen, i, &r);
         check_damage(a, &r);
+        ck_assert_mem_eq(a->inputs, b->inputs, sizeof a->inputs);
         ck_assert_mem_eq(a->gram, b->gram, cols * cols * sizeof *a->gram);
         ck_assert_mem_eq(a->rows, b->rows, (size_t)a->weight->rows * sizeof *a->rows);
     }
@@ -392,7 +447,7 @@ START_TEST(damage_of_the_output_is_measured)
     struct mpq_err err = { 0 };
     struct mpq_type type;
     struct mpq_fisher_damage damage;
-    const struct mpq_fisher_rounding how = { &type, 1, MPQ_EFFORT_FAST, 2 };
+    const struct mpq_fisher_rounding how = { &type, 1, MPQ_EFFORT_FAST, 2, 0 };
     struct mpq_states x;
     unsigned char bytes[256];
     size_t rows[TOKENS];
@@ -429,6 +484,59 @@ START_TEST(damage_of_the_output_is_measured)
 }
 END_TEST
 
+/* What rounding its inputs costs is what mpq_forward_int8 does, of weights that are in
+ * 8 bits before. */
+START_TEST(inputs_of_the_output_are_measured)
+{
+    struct run r;
+    struct mpq_err err = { 0 };
+    const struct mpq_type type = MPQ_TYPE(MPQ_Q8_0);
+    struct mpq_fisher_damage damage;
+    const struct mpq_fisher_rounding how = { &type, 1, MPQ_EFFORT_FAST, 2, 1 };
+    struct mpq_states x;
+    struct mpq_forward *plain, *rounds;
+    size_t rows[TOKENS];
+    double sum = 0;
+    uint64_t bytes;
+
+    begin(&r, models[_i], 2);
+    const struct mpq_net *net = mpq_forward_net(r.f);
+    struct mpq_weight w =
+        *mpq_source_find(r.s, mpq_source_find(r.s, "output") ? "output" : "token_embd");
+    const size_t d = net->n_embd;
+    ck_assert_int_eq(mpq_type_row_bytes(type, d, &bytes), 0);
+    float *row = need(d, sizeof *row);
+    unsigned char *codes = need(net->n_vocab, (size_t)bytes);
+    for (size_t i = 0; i < net->n_vocab; i++) {
+        ck_assert_int_eq(mpq_source_read_rows(r.s, &w, i, 1, row, &err), 0);
+        mpq_encode_row(type, row, NULL, codes + i * bytes, d, MPQ_EFFORT_FAST);
+    }
+    w.tensor.type = type;
+    w.tensor.data = codes;
+    ck_assert_int_eq(mpq_forward_new(&plain, r.s, 1, &err), 0);
+    ck_assert_int_eq(mpq_forward_new(&rounds, r.s, 1, &err), 0);
+    mpq_forward_replace(plain, &w, 1);
+    mpq_forward_replace(rounds, &w, 1);
+    mpq_forward_int8(rounds, 1);
+    mpq_backward_states(r.b, net->n_layer, &x);
+    ck_assert_int_eq(
+        mpq_fisher_damage_output(&damage, plain, &x, 1000, NULL, &how, &err), 0);
+    for (size_t i = 0; i < TOKENS; i++)
+        rows[i] = i;
+    const struct mpq_logits_side ref = { plain, &x }, side = { rounds, &x };
+    ck_assert_int_eq(
+        mpq_forward_logits(&side, &ref, rows, TOKENS, add_divergence, &sum, &err), 0);
+    ck_assert_double_gt(sum, 0);
+    ck_assert_double_eq_tol(damage.inputs, sum / TOKENS, 1e-3 * sum / TOKENS);
+    ck_assert_double_eq(damage.mean, 0);
+    mpq_forward_free(plain);
+    mpq_forward_free(rounds);
+    free(codes);
+    free(row);
+    end(&r);
+}
+END_TEST
+
 /* --- the embedding ---------------------------------------------------------------- */
 
 static int
@@ -439,7 +547,7 @@ check_embedding(void *ctx, const struct mpq_grad_tap *tap, struct mpq_err *err)
     const float scale = mpq_forward_net(r->f)->embed_scale;
     struct mpq_type type;
     struct mpq_fisher_damage damage;
-    const struct mpq_fisher_rounding how = { &type, 1, MPQ_EFFORT_FAST, 2 };
+    const struct mpq_fisher_rounding how = { &type, 1, MPQ_EFFORT_FAST, 2, 0 };
     unsigned char bytes[256];
     float w[64], e[64];
     double sum = 0;
@@ -490,6 +598,7 @@ mpq_suite(void)
     tcase_add_loop_test(tc, divergence_is_half_the_mean_square_of_the_gradient, 0,
                         N_MODELS);
     tcase_add_test(tc, damage_of_the_output_is_measured);
+    tcase_add_loop_test(tc, inputs_of_the_output_are_measured, 1, N_MODELS);
     tcase_add_loop_test(tc, damage_of_the_embedding_takes_a_token_s_places_together, 0,
                         N_MODELS);
     suite_add_tcase(s, tc);

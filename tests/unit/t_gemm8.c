@@ -146,6 +146,32 @@ START_TEST(inputs_are_rounded_to_the_nearest_of_255_levels)
 }
 END_TEST
 
+/* As floats they are the codes times their scales. */
+START_TEST(rounded_rows_are_codes_times_scales)
+{
+    const unsigned block = _i ? 256 : 32;
+    const size_t rows = 7, cols = 512;
+    float *src = need(rows * cols, sizeof *src), *row = need(cols, sizeof *row);
+    struct mpq_gemm8_inputs x;
+
+    random_numbers(src, rows * cols, 6);
+    memset(src + cols, 0, block * sizeof *src);
+    src[3 * cols + 9] = 1e6f;
+    src[4 * cols] = INFINITY;
+    begin(&x, src, rows, cols, block);
+    for (size_t t = 0; t < rows; t++) {
+        mpq_round8_row(src + t * cols, cols, block, row);
+        for (size_t c = 0; c < cols; c++) {
+            const float want = scale_of(&x, t, c) * (float)code_of(&x, t, c);
+            ck_assert(row[c] == want || (isnan(row[c]) && isnan(want)));
+        }
+    }
+    mpq_gemm8_inputs_free(&x);
+    free(src);
+    free(row);
+}
+END_TEST
+
 START_TEST(halves_go_to_even_and_the_largest_is_127)
 {
     float src[256] = { 254, 1, 3, 5, -1, -3, -254, 2 }; /* steps of 2: halves */
@@ -405,6 +431,7 @@ mpq_suite(void)
     tcase_add_loop_test(tc, rows_as_integers_are_those_of_the_decoder, 0, N_TYPES);
     tcase_add_test(tc, float_and_own_types_have_no_integers);
     tcase_add_loop_test(tc, inputs_are_rounded_to_the_nearest_of_255_levels, 0, 2);
+    tcase_add_loop_test(tc, rounded_rows_are_codes_times_scales, 0, 2);
     tcase_add_test(tc, halves_go_to_even_and_the_largest_is_127);
     tcase_add_loop_test(tc, products_are_those_of_double_arithmetic_for_every_kernel, 0,
                         N_TYPES);
