@@ -59,7 +59,7 @@ static const struct cli_opt opts[] = {
     { 0, "hessian", CLI_STR, &ev.hessian, 0, 0, "FILE",
       "the same from mpq-stats -f hessian" },
     { 0, "damp", CLI_DOUBLE, &ev.damping, 0, 10, "X",
-      "of the Hessian's mean diagonal, added to it" },
+      "of the Hessian's diagonal, added to it" },
     { 0, "imatrix", CLI_STR, &ev.imatrix, 0, 0, "FILE",
       "weigh the rounding by llama-imatrix's file" },
     { 0, "resume", CLI_STR, &ev.resume, 0, 0, "FILE",

@@ -35,7 +35,7 @@ static const struct cli_opt opts[] = {
     { 0, "hessian", CLI_STR, &pack.hessian, 0, 0, "FILE",
       "the same from mpq-stats -f hessian" },
     { 0, "damp", CLI_DOUBLE, &pack.damping, 0, 10, "X",
-      "of the Hessian's mean diagonal, added to it" },
+      "of the Hessian's diagonal, added to it" },
     { 0, "resume", CLI_FLAG, &pack.resume, 0, 0, NULL,
       "keep finished layers in FILE.part, go on from them" },
     { 0, "imatrix", CLI_STR, &imatrix_path, 0, 0, "FILE",

@@ -42,7 +42,7 @@ static const struct cli_opt opts[] = {
     { 0, "fill", CLI_STR, &score.fill, 0, 0, "DAMAGE",
       "one metric: what was not probed, from this table" },
     { 0, "scale", CLI_DOUBLE, &score.scale, 0, 1e6, "X",
-      "--fill: damages of weights are X times the probes'" },
+      "--fill: weights' damages are X times the probes'" },
     { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
       "divide by all positive deltas (auto: moa)" },
     { 0, "refine", CLI_LIST, &score.refine, 0, 0, "PLAN=DELTA",

@@ -19,12 +19,11 @@ struct mpq_gptq; /* what all rows of all matrices with one input share; read-onl
 
 enum { MPQ_GPTQ_ROWS = 64 }; /* rows that are worked on side by side */
 
-/* The damping where none is asked for. 0.01 is usual, this better for less than a
- * million tokens. */
+/* The damping where none is asked for, best for some ten thousand tokens. */
 #define MPQ_GPTQ_DAMPING 0.2
 
 struct mpq_gptq_options {
-    double damping;  /* times the mean of H's diagonal, added to it */
+    double damping;  /* times H's diagonal, added to it, with a little of its mean */
     int by_salience; /* blocks, and columns within them, of the greatest H_jj first */
     enum mpq_effort effort;
 };
