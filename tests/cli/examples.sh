@@ -63,14 +63,18 @@ equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" 
 
 # the best file at a size
 quick="SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 CONTROLS=inverted GAIN=0.5"
-pipe best-gguf $quick
+pipe best-gguf $quick REPAIR=1
 prints "best-gguf.gguf: the "
 prints "packed by gptq, on held-back text: "
 equal "first repaired inverted " "$(rows "$(report best-gguf)" | cut -f1 | tr '\n' ' ')" plans
 [ "$(wc -c <best-gguf.gguf)" -le 2000000 ] && pass || fail "more than 2 MB"
-pipe best-gguf $quick QUANTIZER=rtn # nothing to be packed again
+pipe best-gguf $quick REPAIR=1 QUANTIZER=rtn # nothing to be packed again
 prints "packed by rtn, on held-back text: "
 same best-gguf.gguf "$(find best-gguf -name "$(cat "$(find best-gguf -name chosen)").gguf")"
+
+# without any probe, and of a runtime that rounds no inputs
+pipe best-gguf $quick PROBE= INT8= WORK="$tmp/plain"
+equal "first inverted " "$(rows "$(find plain -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
 
 # a plan that loses is not passed off as good
 verdict() { printf "#plan\tbytes\tpredicted\tem\tse\tgain\tse\nmoa\t9\t1\t.5\t.1\t.\t.\n%b" "$1" | awk -f "$ex/verdict.awk" -v out=x.gguf >out; }
