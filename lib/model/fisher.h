@@ -59,6 +59,12 @@ const struct mpq_fisher *mpq_fishers_get(const struct mpq_fishers *f);
 /* Adds what TAP has to inputs[MPQ_FISHER_BLOCKS]; fisher_inputs.c. */
 MPQ_MUST_CHECK int mpq_fisher_add_inputs(double *inputs, const struct mpq_grad_tap *tap,
                                          unsigned n_threads, struct mpq_err *err);
+/* Columns in a block of inputs[B]. */
+static inline unsigned
+mpq_fisher_block_size(size_t b)
+{
+    return b ? 256 : 32;
+}
 /* Where in inputs[] a type's are: -1 when nothing is rounded for it. */
 int mpq_fisher_block(struct mpq_type t);
 

@@ -12,8 +12,6 @@
 
 enum { ROWS = 64 /* of tokens, for a thread at a time */ };
 
-static const unsigned blocks[MPQ_FISHER_BLOCKS] = { 32, 256 };
-
 int
 mpq_fisher_block(struct mpq_type t)
 {
@@ -21,7 +19,7 @@ mpq_fisher_block(struct mpq_type t)
 
     if (!mpq_split_form(t, &form))
         return -1;
-    return form.block == blocks[1];
+    return form.block != mpq_fisher_block_size(0);
 }
 
 struct job {
@@ -43,17 +41,17 @@ round_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     mpq_gemm_add_f(0, 0, n, cols, rows, 1, tap->g + from * tap->g_stride, tap->g_stride,
                    tap->w, cols, 0, gx, cols);
     for (size_t b = 0; b < MPQ_FISHER_BLOCKS; b++) {
+        const unsigned size = mpq_fisher_block_size(b);
         double sum = 0;
-        for (size_t t = 0; t < n && cols % blocks[b] == 0; t++) {
+        for (size_t t = 0; t < n && cols % size == 0; t++) {
             const float *x = tap->x + (from + t) * tap->x_stride;
             double moved = 0;
-            mpq_round8_row(x, cols, blocks[b], rounded);
+            mpq_round8_row(x, cols, size, rounded);
             for (size_t c = 0; c < cols; c++)
                 moved += (double)gx[t * cols + c] * (double)(rounded[c] - x[c]);
             sum += moved * moved;
         }
-        j->sums[item * MPQ_FISHER_BLOCKS + b] =
-            cols % blocks[b] == 0 ? sum : (double)NAN;
+        j->sums[item * MPQ_FISHER_BLOCKS + b] = cols % size == 0 ? sum : (double)NAN;
     }
     return 0;
 }

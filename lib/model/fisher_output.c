@@ -70,7 +70,7 @@ static int
 has_kind(const struct output *o, size_t k)
 {
     return k < o->how->n_types ? mpq_type_fits(o->how->types[k], o->d)
-                               : o->d % (k == o->how->n_types ? 32 : 256) == 0;
+                               : o->d % mpq_fisher_block_size(k - o->how->n_types) == 0;
 }
 
 static void
@@ -78,7 +78,7 @@ round_inputs(struct output *o)
 {
     for (size_t k = 0; o->rounded && k < MPQ_FISHER_BLOCKS; k++)
         for (size_t i = 0; has_kind(o, o->how->n_types + k) && i < o->n; i++)
-            mpq_round8_row(o->normed + i * o->d, o->d, k ? 256 : 32,
+            mpq_round8_row(o->normed + i * o->d, o->d, mpq_fisher_block_size(k),
                            o->rounded + (k * o->n + i) * o->d);
 }
 
