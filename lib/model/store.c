@@ -22,7 +22,7 @@ enum {
     LENGTH_AT = 19,
     TEXT = 27
 };
-static const char magic[] = "mpq-part 2\n";
+static const char magic[] = "mpq-part 3\n", any_version[] = "mpq-part ";
 
 struct mpq_store {
     const struct mpq_packfile *file;
@@ -86,25 +86,41 @@ map_file(struct mpq_store *s, int fd, const char *name, struct mpq_err *err)
     return 0;
 }
 
+/* The head first and in one piece, so that at any moment the file can be told from
+ * somebody else's. */
+static int
+write_head(int fd, const char *name, const struct mpq_store_options *o,
+           struct mpq_err *err)
+{
+    const size_t length = strlen(o->description);
+    unsigned char *head = mpq_array(TEXT + length, 1);
+
+    if (!head)
+        return mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
+    memcpy(head, magic, sizeof magic - 1);
+    put_u64(head + LENGTH_AT, length);
+    memcpy(head + TEXT, o->description, length);
+    const int rc = mpq_write_all(fd, head, TEXT + length, name, err);
+    free(head);
+    return rc;
+}
+
 /* All its bytes now: a full disk shows here, not as a signal in the middle. */
 static int
 begin(struct mpq_store *s, int fd, const char *name, const struct mpq_store_options *o,
       struct mpq_err *err)
 {
-    const int full =
-        ftruncate(fd, 0) < 0 ? errno : posix_fallocate(fd, 0, (off_t)s->size);
-
+    if (ftruncate(fd, 0) < 0)
+        return mpq_fail_errno(err, "%s", name);
+    if (write_head(fd, name, o, err) < 0)
+        return -1;
+    const int full = posix_fallocate(fd, 0, (off_t)s->size);
     if (full) {
         errno = full;
         return mpq_fail_errno(err, "%s: no room for %" PRIu64 " bytes of encoded rows",
                               name, s->size);
     }
-    if (map_file(s, fd, name, err) < 0)
-        return -1;
-    put_u64(s->map + LENGTH_AT, strlen(o->description));
-    memcpy(s->map + TEXT, o->description, strlen(o->description));
-    memcpy(s->map, magic, sizeof magic - 1); /* from here on it can be gone on from */
-    return 0;
+    return map_file(s, fd, name, err);
 }
 
 /* Says the first line in which WAS[n] and IS differ. */
@@ -128,69 +144,88 @@ refuse(const char *path, const char *was, size_t n, const char *is, struct mpq_e
                     (int)strcspn(is, "\n"), is);
 }
 
-/* Holds the file at FD against what it should be. */
+/* Is it a file of this program, with a whole description? */
 static int
-go_on(struct mpq_store *s, int fd, uint64_t size, const struct mpq_store_options *o,
-      struct mpq_err *err)
+check_head(const struct mpq_map *file, const char *path, struct mpq_err *err)
+{
+    const size_t sure = sizeof any_version - 1;
+
+    if (file->size < TEXT || memcmp(file->data, any_version, sure) != 0)
+        return mpq_fail(err, MPQ_EDATA, "%s: is no unfinished file of mpq-pack", path);
+    if (memcmp(file->data, magic, sizeof magic - 1) != 0)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: was begun by another version of mpq-pack: remove it to"
+                        " begin anew",
+                        path);
+    const uint64_t length = mpq_le64(file->data + LENGTH_AT);
+    if (length > file->size - TEXT)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: cut short: description of %" PRIu64
+                        " bytes in a file of %" PRIu64,
+                        path, length, file->size);
+    return 0;
+}
+
+/* Holds FILE against what it should be: 1, or 0 when it was ended before it had all its
+ * bytes. */
+static int
+check_file(struct mpq_store *s, const struct mpq_map *file,
+           const struct mpq_store_options *o, struct mpq_err *err)
 {
     const size_t want = strlen(o->description);
-    struct mpq_map head = { 0 };
-    int rc = -1;
 
-    if (mpq_map_fd(&head, fd, s->path, err) < 0)
+    if (check_head(file, s->path, err) < 0)
         return -1;
-    if (size < HEAD_ALIGN || memcmp(head.data, magic, sizeof magic - 1) != 0) {
-        mpq_fail(err, MPQ_EDATA, "%s: is no unfinished file of mpq-pack", s->path);
-        goto out;
-    }
-    const uint64_t length = mpq_le64(head.data + LENGTH_AT);
-    if (length > size - TEXT) {
-        mpq_fail(err, MPQ_EDATA,
-                 "%s: cut short: description of %" PRIu64
-                 " bytes in a file of %" PRIu64,
-                 s->path, length, size);
-        goto out;
-    }
-    const char *was = (const char *)head.data + TEXT;
-    if (length != want || memcmp(was, o->description, want) != 0) {
-        refuse(s->path, was, (size_t)length, o->description, err);
-        goto out;
-    }
-    const uint64_t finished = mpq_le64(head.data + FINISHED_AT);
-    if (size != s->size || finished > s->n_layers) {
-        mpq_fail(err, MPQ_EDATA,
-                 "%s: %" PRIu64 " layers in %" PRIu64
-                 " bytes, should be %zu in %" PRIu64,
-                 s->path, finished, size, s->n_layers, s->size);
-        goto out;
-    }
+    const size_t length = (size_t)mpq_le64(file->data + LENGTH_AT);
+    const char *was = (const char *)file->data + TEXT;
+    if (length != want || memcmp(was, o->description, want) != 0)
+        return refuse(s->path, was, length, o->description, err);
+    const uint64_t finished = mpq_le64(file->data + FINISHED_AT);
+    if (file->size < s->size && finished == 0)
+        return 0;
+    if (file->size != s->size || finished > s->n_layers)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: %" PRIu64 " layers in %" PRIu64
+                        " bytes, should be %zu in %" PRIu64,
+                        s->path, finished, file->size, s->n_layers, s->size);
     s->finished = (size_t)finished;
-    rc = map_file(s, fd, s->path, err);
-out:
-    mpq_map_close(&head);
-    return rc;
+    return 1;
+}
+
+static int
+go_on(struct mpq_store *s, int fd, const struct mpq_store_options *o,
+      struct mpq_err *err)
+{
+    struct mpq_map file;
+
+    if (mpq_map_fd(&file, fd, s->path, err) < 0)
+        return -1;
+    const int whole = check_file(s, &file, o, err);
+    mpq_map_close(&file);
+    if (whole < 0)
+        return -1;
+    return whole ? map_file(s, fd, s->path, err) : begin(s, fd, s->path, o, err);
 }
 
 static int
 open_named(struct mpq_store *s, const struct mpq_store_options *o, struct mpq_err *err)
 {
-    struct stat st;
-    const int fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    char first[sizeof magic - 1] = { 0 };
+    struct stat st;
 
-    s->fd = fd;
-    if (fd < 0 || fstat(fd, &st) < 0)
+    s->fd = open(s->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (s->fd < 0 && errno == ELOOP)
+        return mpq_fail(err, MPQ_EDATA, "%s: is a symbolic link", s->path);
+    if (s->fd < 0 || fstat(s->fd, &st) < 0)
         return mpq_fail_errno(err, "%s", s->path);
     if (!S_ISREG(st.st_mode))
         return mpq_fail(err, MPQ_EDATA, "%s: is no regular file", s->path);
-    if (fcntl(fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
+    if (fcntl(s->fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
         return mpq_fail(err, MPQ_ESYS, "%s: another mpq-pack is at work on it",
                         s->path);
-    /* empty, or ended before its first line was written, which comes last */
-    const int fresh = pread(fd, first, sizeof first, 0) <= 0 || !first[0];
-    return fresh ? begin(s, fd, s->path, o, err)
-                 : go_on(s, fd, (uint64_t)st.st_size, o, err);
+    if (fstat(s->fd, &st) < 0) /* anew: now nobody else changes it */
+        return mpq_fail_errno(err, "%s", s->path);
+    return st.st_size ? go_on(s, s->fd, o, err) : begin(s, s->fd, s->path, o, err);
 }
 
 static int

@@ -4,10 +4,11 @@
  * They lie in a mapped temporary file, so memory is that of the layer under work; or in
  * a file with a name, which stays when the program is ended and is gone on from:
  *
- *   "mpq-part 2\n", the number of finished layers (u64, little-endian), the length of
+ *   "mpq-part 3\n", the number of finished layers (u64, little-endian), the length of
  *   the description (u64), the description (lines of text), zeros up to a multiple of
- * 8, a checksum (u64, XXH64) of each piece's rows once they are finished, zeros up to a
- *   multiple of 4,096; then the pieces' rows, each piece beginning at a multiple of 64
+ *   8, a checksum (u64, XXH64) of each piece's rows once they are finished, zeros up
+ *   to a multiple of 4,096; then the pieces' rows, each piece beginning at a multiple
+ *   of 64
  */
 #ifndef MPQ_MODEL_STORE_H
 #define MPQ_MODEL_STORE_H
@@ -25,7 +26,8 @@ struct mpq_store_options {
 
 /* Room for the pieces of F (borrowed), as piece->type. A file of that name that was
  * left by a run of the same description is gone on from; of another one, it is an error
- * that says the first line that differs. */
+ * that says the first line that differs. A file of somebody else, or a symbolic link,
+ * is an error too, and stays as it is. */
 MPQ_MUST_CHECK int
 mpq_store_new(struct mpq_store **out, const struct mpq_packfile *f,
               const struct mpq_store_options *options, struct mpq_err *err);

@@ -1,0 +1,64 @@
+#!/bin/sh
+# mpq-pack --resume: what is no part to go on from, and that it is told what differs.
+. "$(dirname "$0")/lib.sh"
+tiny=$top/examples/tiny-model/tiny-model.gguf
+text=$top/examples/tiny-model/text.calib.txt
+layers=$(sed -n 's/.*"num_hidden_layers": *\([0-9]*\).*/\1/p' "$top/examples/tiny-model/config.json")
+{
+    printf '#unit\ttype\ntoken_embd\tbf16\n'
+    for i in $(seq 0 $((layers - 1))); do printf 'blk.%d\tq4_0\n' "$i"; done
+} >plan.tsv
+see="-q -c $text --ctx 64 --samples 8 -f hessian"
+run 0 mpq-stats $see -o a.st "$tiny"
+size=$(wc -c <a.st)
+pack="mpq-pack -q -p plan.tsv -m gptq --effort fast"
+run 0 $pack --hessian a.st -o whole.gguf "$tiny"
+# begin FILE: leaves FILE.part with some layers, since the stream of Hessians ends early
+begin() {
+    sh_run 1 "head -c $((size * 6 / 10)) a.st | $pack --resume --hessian - -o $1 '$tiny'"
+    says "cut short"
+    absent "$1"
+    [ -s "$1.part" ] && pass || fail "no $1.part"
+}
+begin kept
+run 0 $pack --resume --hessian a.st -o kept "$tiny"; same kept whole.gguf
+absent kept.part
+begin part
+mv part.part layers.part
+# refused WHAT [OPTION...]: layers.part is not gone on from, and stays as it is
+refused() {
+    what=$1; shift
+    cp layers.part part.part
+    run 1 mpq-pack -q -p plan.tsv --effort fast --resume -o part "$@"
+    says "part.part: $what"; one_line
+    same layers.part part.part
+    absent part
+}
+
+# files of somebody else, whatever they begin with
+for bytes in something '\000\000\000\000\000\000\000\000\000\000\000\000' 'mpq-part'; do
+    printf "$bytes" >odd.part; cp odd.part was
+    run 1 $pack --resume --hessian a.st -o odd "$tiny"
+    says "odd.part: is no unfinished file of mpq-pack"; one_line
+    same odd.part was
+done
+head -c 100000 /dev/zero >odd.part
+run 1 $pack --resume --hessian a.st -o odd "$tiny"; one_line
+equal 100000 "$(wc -c <odd.part)" "a file of zeros"
+rm odd.part
+: >target; ln -s target odd.part
+run 1 $pack --resume --hessian a.st -o odd "$tiny"; says "odd.part: is a symbolic link"; one_line
+[ -L odd.part ] && [ ! -s target ] && pass || fail "a symbolic link was followed"
+rm odd.part; ln -s nowhere odd.part
+run 1 $pack --resume --hessian a.st -o odd "$tiny"; says "odd.part: is a symbolic link"
+absent nowhere odd
+rm odd.part
+{ printf 'mpq-part 2\n'; tail -c +12 layers.part; } >odd.part
+run 1 $pack --resume --hessian a.st -o odd "$tiny"
+says "odd.part: was begun by another version of mpq-pack"
+# ended before it had all its bytes: nothing is lost, so it is begun again
+cp layers.part odd.part
+printf '\000' | dd of=odd.part bs=1 seek=11 conv=notrunc 2>/dev/null
+head -c 1000 odd.part >o && mv o odd.part
+sh_run 0 "$pack --resume --hessian - -o odd '$tiny' <a.st"; same odd whole.gguf
+finish
