@@ -47,13 +47,30 @@ pack_check_options(struct mpq_err *err)
     return 0;
 }
 
+/* With as many digits as it takes to read it back. */
+static void
+describe_damping(struct mpq_buf *text)
+{
+    enum { SHORT = 6, EXACT = 17 };
+    char x[40];
+
+    for (int digits = SHORT; digits <= EXACT; digits++) {
+        snprintf(x, sizeof x, "%.*g", digits, pack.damping);
+        if (strtod(x, NULL) >= pack.damping && strtod(x, NULL) <= pack.damping)
+            break;
+    }
+    mpq_buf_printf(text, "--damp %s", x);
+}
+
 void
 pack_describe_method(struct mpq_buf *text)
 {
     mpq_buf_printf(text, "-m %s --effort %s", methods[pack.method],
                    efforts[pack.effort]);
-    if (pack.method == PACK_GPTQ)
-        mpq_buf_printf(text, " --damp %g", pack.damping);
+    if (pack.method == PACK_GPTQ) {
+        mpq_buf_adds(text, " ");
+        describe_damping(text);
+    }
     if (pack.calib)
         mpq_buf_printf(text, " -c --ctx %" PRIu64 " --samples %" PRIu64, pack.ctx,
                        pack.samples);
@@ -209,41 +226,80 @@ read_inputs(struct pack_job *j, struct mpq_err *err)
     return 0;
 }
 
-/* What decides the bytes of the rows, a line each. */
-static void
-describe_part(const struct pack_job *j, struct mpq_buf *text)
+/* Names and types of all pieces. */
+static uint64_t
+hash_plan(const struct pack_job *j)
 {
-    uint64_t plan = 0;
     char name[MPQ_TYPE_NAME_MAX];
+    uint64_t hash = 0;
 
     for (size_t i = 0; i < j->file.n; i++) {
         const struct mpq_piece *p = &j->file.pieces[i];
-        plan = mpq_hash64(p->weight->name, strlen(p->weight->name), plan);
+        hash = mpq_hash64(p->weight->name, strlen(p->weight->name), hash);
         mpq_type_name(p->type, name);
-        plan = mpq_hash64(name, strlen(name), plan);
+        hash = mpq_hash64(name, strlen(name), hash);
     }
-    mpq_buf_printf(text, "mpq-pack %s\nmodel %s\nplan %016" PRIx64 "\nform %d\nmethod ",
-                   MPQ_VERSION, j->layout.id, plan, (int)j->file.form);
-    pack_describe_method(text);
-    mpq_buf_adds(text, "\n");
-    if (pack.calib) {
-        const struct mpq_seqs *q = &j->calib.seqs;
-        uint64_t id = mpq_hash64(q->start, (q->n + 1) * sizeof *q->start, 0);
-        id = mpq_hash64(q->tokens, q->start[q->n] * sizeof *q->tokens, id);
-        mpq_buf_printf(text, "calibration %016" PRIx64 "\n", id);
-    }
-    if (pack.hessian)
-        mpq_buf_printf(text, "hessian %016" PRIx64 "\n", mpq_hessian_id(j->hessian));
-    for (size_t i = 0; j->importance && i < j->file.n; i++) {
+    return hash;
+}
+
+static uint64_t
+hash_importance(const struct pack_job *j)
+{
+    uint64_t hash = 0;
+
+    for (size_t i = 0; i < j->file.n; i++) {
         const struct mpq_importance *x = &j->importance[i];
-        if (x->values)
-            plan = mpq_hash64(x->values,
-                              (size_t)(x->n_parts * j->file.pieces[i].weight->cols) *
-                                  sizeof *x->values,
-                              plan);
+        const struct mpq_weight *w = j->file.pieces[i].weight;
+        if (!x->values)
+            continue;
+        hash = mpq_hash64(w->name, strlen(w->name), hash);
+        hash = mpq_hash64(x->values, (size_t)(x->n_parts * w->cols) * sizeof *x->values,
+                          hash);
     }
-    if (j->importance)
-        mpq_buf_printf(text, "importance %016" PRIx64 "\n", plan);
+    return hash;
+}
+
+static uint64_t
+hash_text(const struct mpq_seqs *q)
+{
+    const uint64_t hash = mpq_hash64(q->start, (q->n + 1) * sizeof *q->start, 0);
+
+    return mpq_hash64(q->tokens, q->start[q->n] * sizeof *q->tokens, hash);
+}
+
+/* What decides the bytes of the rows, a line for each thing that the user can name:
+ * what differs on another run is told by its line. */
+static void
+describe_part(const struct pack_job *j, struct mpq_buf *text)
+{
+    static const char *const forms[] = {
+        [MPQ_PACK_GGUF] = "gguf",
+        [MPQ_PACK_FAKE] = "fake",
+        [MPQ_PACK_NATIVE] = "safetensors",
+        [MPQ_PACK_HF] = "hf",
+        [MPQ_PACK_CT] = "compressed-tensors",
+        [MPQ_PACK_GPTQ] = "gptq",
+        [MPQ_PACK_GPTQ_V2] = "gptq-v2",
+    };
+
+    mpq_buf_printf(text, "mpq-pack %s\nmodel %s\n-f %s\n-p %016" PRIx64 "\n",
+                   MPQ_VERSION, j->layout.id, forms[j->file.form], hash_plan(j));
+    mpq_buf_printf(text, "-m %s\n--effort %s\n", methods[pack.method],
+                   efforts[pack.effort]);
+    if (pack.salience)
+        mpq_buf_adds(text, "--salience square\n");
+    if (pack.method == PACK_GPTQ) {
+        describe_damping(text);
+        mpq_buf_adds(text, "\n");
+    }
+    if (j->imatrix)
+        mpq_buf_printf(text, "--imatrix %016" PRIx64 "\n", hash_importance(j));
+    if (pack.hessian)
+        mpq_buf_printf(text, "--hessian %016" PRIx64 "\n", mpq_hessian_id(j->hessian));
+    if (pack.calib)
+        mpq_buf_printf(text,
+                       "--ctx %" PRIu64 "\n--samples %" PRIu64 "\n-c %016" PRIx64 "\n",
+                       pack.ctx, pack.samples, hash_text(&j->calib.seqs));
 }
 
 static int
@@ -256,9 +312,10 @@ fill_store(struct pack_job *j, struct mpq_err *err)
     struct summary s = { 0 };
     int rc = -1;
 
-    describe_part(j, &description);
-    if (pack.resume)
+    if (pack.resume) {
+        describe_part(j, &description);
         mpq_buf_printf(&part, "%s.part", cli.output);
+    }
     if (description.failed || part.failed) {
         mpq_fail(err, MPQ_ENOMEM, "out of memory");
         goto out;
@@ -275,7 +332,7 @@ fill_store(struct pack_job *j, struct mpq_err *err)
         .seqs = sees_inputs() && pack.calib ? &j->calib.seqs : NULL,
         .hessian = j->hessian,
         .part = pack.resume ? part.data : NULL,
-        .description = description.data,
+        .description = pack.resume ? description.data : "",
         .tuned = on_tuned,
         .progress = on_layers,
         .ctx = &s,

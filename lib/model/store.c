@@ -123,25 +123,76 @@ begin(struct mpq_store *s, int fd, const char *name, const struct mpq_store_opti
     return map_file(s, fd, name, err);
 }
 
-/* Says the first line in which WAS[n] and IS differ. */
+/* A line of a description: LENGTH bytes at AT, of which the first KEY are its key; LEFT
+ * bytes to the end of the description. */
+struct line {
+    const char *at;
+    size_t length, key, left;
+};
+
+/* To the line at L->at; 0 at the end. */
 static int
-refuse(const char *path, const char *was, size_t n, const char *is, struct mpq_err *err)
+see_line(struct line *l)
 {
-    while (n && *is && *was == *is) {
-        const char *end = memchr(was, '\n', n);
-        const size_t line = end ? (size_t)(end - was) + 1 : n;
-        if (strncmp(was, is, line) != 0)
-            break;
-        was += line;
-        is += line;
-        n -= line;
+    const char *end = l->left ? memchr(l->at, '\n', l->left) : NULL;
+
+    l->length = end ? (size_t)(end - l->at) : l->left;
+    const char *blank = l->left ? memchr(l->at, ' ', l->length) : NULL;
+    l->key = blank ? (size_t)(blank - l->at) : l->length;
+    return l->left > 0;
+}
+
+static int
+next_line(struct line *l)
+{
+    const size_t skip = l->length < l->left ? l->length + 1 : l->left;
+
+    l->at += skip;
+    l->left -= skip;
+    return see_line(l);
+}
+
+/* Is there a line of L's key in ALL? */
+static int
+has_key(struct line all, const struct line *l)
+{
+    for (int more = see_line(&all); more; more = next_line(&all))
+        if (all.key == l->key && !memcmp(all.at, l->at, l->key))
+            return 1;
+    return 0;
+}
+
+static int
+width(const struct line *l)
+{
+    enum { MOST = 200 }; /* the length is the file's word */
+
+    return (int)(l->length < MOST ? l->length : MOST);
+}
+
+/* Says the first line in which WAS and IS differ, which do; or that one has it alone.
+ */
+static int
+refuse(const char *path, struct line was, struct line is, struct mpq_err *err)
+{
+    static const char anew[] = "remove it to begin anew";
+    const struct line all_was = was, all_is = is;
+    int more_was = see_line(&was), more_is = see_line(&is);
+
+    while (more_was && more_is && was.length == is.length &&
+           !memcmp(was.at, is.at, was.length)) {
+        more_was = next_line(&was);
+        more_is = next_line(&is);
     }
-    const char *end = memchr(was, '\n', n);
-    return mpq_fail(err, MPQ_EDATA,
-                    "%s: was begun with '%.*s', now it is '%.*s': remove it to begin"
-                    " anew",
-                    path, (int)(end ? end - was : (ptrdiff_t)(n < 200 ? n : 200)), was,
-                    (int)strcspn(is, "\n"), is);
+    if (more_is && !has_key(all_was, &is))
+        return mpq_fail(err, MPQ_EDATA, "%s: was begun without '%.*s': %s", path,
+                        width(&is), is.at, anew);
+    if (more_was && !has_key(all_is, &was))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: was begun with '%.*s', now it is without: %s", path,
+                        width(&was), was.at, anew);
+    return mpq_fail(err, MPQ_EDATA, "%s: was begun with '%.*s', now it is '%.*s': %s",
+                    path, width(&was), was.at, width(&is), is.at, anew);
 }
 
 /* Is it a file of this program, with a whole description? */
@@ -179,7 +230,8 @@ check_file(struct mpq_store *s, const struct mpq_map *file,
     const size_t length = (size_t)mpq_le64(file->data + LENGTH_AT);
     const char *was = (const char *)file->data + TEXT;
     if (length != want || memcmp(was, o->description, want) != 0)
-        return refuse(s->path, was, length, o->description, err);
+        return refuse(s->path, (struct line){ .at = was, .left = length },
+                      (struct line){ .at = o->description, .left = want }, err);
     const uint64_t finished = mpq_le64(file->data + FINISHED_AT);
     if (file->size < s->size && finished == 0)
         return 0;

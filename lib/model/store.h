@@ -20,7 +20,8 @@ struct mpq_store; /* opaque; owns the mapping */
 struct mpq_store_options {
     const unsigned char *held; /* [f->n]: 1, the piece's rows are to be kept */
     const char *path;          /* NULL: a temporary file without a name */
-    const char *description;   /* what decides the rows: lines "KEY VALUE" */
+    const char *description;   /* what decides the rows: lines "KEY VALUE", each key
+                                  once; without a name, "" */
     size_t n_layers;
 };
 

@@ -61,4 +61,23 @@ cp layers.part odd.part
 printf '\000' | dd of=odd.part bs=1 seek=11 conv=notrunc 2>/dev/null
 head -c 1000 odd.part >o && mv o odd.part
 sh_run 0 "$pack --resume --hessian - -o odd '$tiny' <a.st"; same odd whole.gguf
+
+# what differs is told, and nothing but that
+gptq="-m gptq --hessian a.st"
+refused "was begun with '--damp 0.2', now it is '--damp 0.20000001':" $gptq --damp 0.20000001 "$tiny"
+refused "was begun with '--effort fast', now it is '--effort max':" $gptq --effort max "$tiny"
+refused "was begun with '-m gptq', now it is '-m awq':" -m awq --hessian a.st "$tiny"
+refused "was begun with '-f gguf', now it is '-f fake':" $gptq -f fake "$tiny"
+refused "was begun without '--salience square':" $gptq --salience square "$tiny"
+run 0 mpq-stats -q -c "$text" --ctx 64 --samples 8 -f imatrix -o i.gguf "$tiny"
+refused "was begun without '--imatrix" $gptq --imatrix i.gguf "$tiny"
+refused "was begun without '--ctx 64':" -m gptq -c "$text" --ctx 64 "$tiny"
+sed 's/^blk.1	q4_0/blk.1	q8_0/' plan.tsv >other.tsv
+refused "was begun with '-p " $gptq -p other.tsv "$tiny"
+cp layers.part odd.part
+sh_run 1 "head -c $((size * 6 / 10)) a.st | $pack --imatrix i.gguf --resume --hessian - -o im '$tiny'"
+mv im.part odd.part
+run 1 $pack --resume --hessian a.st -o odd "$tiny"
+says "odd.part: was begun with '--imatrix "; says "', now it is without: remove it to begin anew"
+rm odd.part
 finish

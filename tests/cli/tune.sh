@@ -154,8 +154,7 @@ done
 if [ $n -gt 0 ]; then pass; else fail "never interrupted"; fi
 if [ ! -e resumed.gguf ]; then
     run 1 mpq-pack -q -p plan.tsv $long --damp 0.02 -c "$text" --resume -o resumed.gguf "$tiny"
-    says "resumed.gguf.part: was begun with 'method -m gptq --effort default --damp 0.2"
-    says "now it is 'method -m gptq --effort default --damp 0.02"
+    says "resumed.gguf.part: was begun with '--damp 0.2', now it is '--damp 0.02'"
     run 0 mpq-pack -q -p plan.tsv $long -c "$text" --resume -o resumed.gguf "$tiny"
 fi
 same whole.gguf resumed.gguf
