@@ -295,7 +295,7 @@ describe_part(const struct pack_job *j, struct mpq_buf *text)
     if (j->imatrix)
         mpq_buf_printf(text, "--imatrix %016" PRIx64 "\n", hash_importance(j));
     if (pack.hessian)
-        mpq_buf_printf(text, "--hessian %016" PRIx64 "\n", mpq_hessian_id(j->hessian));
+        mpq_buf_printf(text, "--hessian %016" PRIx64 "\n", mpq_hessian_sum(j->hessian));
     if (pack.calib)
         mpq_buf_printf(text,
                        "--ctx %" PRIu64 "\n--samples %" PRIu64 "\n-c %016" PRIx64 "\n",

@@ -30,9 +30,9 @@ struct mpq_hessian {
     char *name; /* for messages */
     int fd;
     struct mpq_st *st;
-    uint64_t id, n_tokens;
-    struct gram *grams; /* [mpq_st_count(st)], in the order of the data */
-    size_t next;        /* the first that has not been read */
+    uint64_t sum, n_tokens; /* sum: of all that has been read */
+    struct gram *grams;     /* [mpq_st_count(st)], in the order of the data */
+    size_t next;            /* the first that has not been read */
     unsigned char *chunk;
     struct mpq_input *in;              /* [room] of the present layer */
     const struct mpq_weight **weights; /* [3 * room] theirs */
@@ -94,7 +94,7 @@ read_head(struct mpq_hessian *h, struct mpq_err *err)
         goto out;
     }
     const struct mpq_map map = { (const unsigned char *)text.data, text.len };
-    h->id = mpq_hash64(text.data, text.len, 0);
+    h->sum = mpq_hash64(text.data, text.len, 0);
     rc = mpq_st_open_head(&h->st, &map, h->name, err);
 out:
     mpq_buf_free(&text);
@@ -231,9 +231,9 @@ mpq_hessian_free(struct mpq_hessian *h)
 }
 
 uint64_t
-mpq_hessian_id(const struct mpq_hessian *h)
+mpq_hessian_sum(const struct mpq_hessian *h)
 {
-    return h->id;
+    return h->sum;
 }
 
 /* --- the data -------------------------------------------------------------------- */
@@ -256,6 +256,7 @@ read_gram(struct mpq_hessian *h, const struct gram *g, double *gram,
                 err, MPQ_EDATA,
                 "%s: cut short: tensor %s has %" PRIu64 " of %" PRIu64 " bytes",
                 h->name, g->tensor->name, done + got, g->tensor->size_bytes);
+        h->sum = mpq_hash64(h->chunk, got, h->sum);
         for (size_t i = 0; gram && i < got / width; i++) {
             double value;
             float half;

@@ -34,8 +34,9 @@ mpq_hessian_layer(struct mpq_hessian *h, size_t layer, const struct mpq_input **
                   size_t *n, struct mpq_err *err);
 /* Reads to the end: -1 when it is cut short, or goes on behind its last tensor. */
 MPQ_MUST_CHECK int mpq_hessian_end(struct mpq_hessian *h, struct mpq_err *err);
-/* A checksum of its header. */
-uint64_t mpq_hessian_id(const struct mpq_hessian *h);
+/* A checksum of all that has been read: at first the header, then each layer, with what
+ * lies before it. */
+uint64_t mpq_hessian_sum(const struct mpq_hessian *h);
 
 /* Writing: the header for layers [first, last] of S and N_TOKENS tokens, F32; then the
  * four inputs of each. */

@@ -29,7 +29,7 @@ struct mpq_store {
     char *path; /* NULL: no name */
     int fd;     /* of a file with a name: holds the lock; else -1 */
     unsigned char *map;
-    uint64_t size, sums_at;
+    uint64_t size, sums_at, layers_at; /* checksums: of pieces, of layers' inputs */
     size_t n_layers, finished;
     const unsigned char **rows; /* [file->n] */
     unsigned char *summed;      /* [file->n] its checksum is in the file */
@@ -54,7 +54,8 @@ lay_out(struct mpq_store *s, const struct mpq_store_options *o, uint64_t *offset
         struct mpq_err *err)
 {
     s->sums_at = round_up(TEXT + strlen(o->description), 8);
-    uint64_t at = round_up(s->sums_at + 8 * (uint64_t)s->file->n, HEAD_ALIGN);
+    s->layers_at = s->sums_at + 8 * (uint64_t)s->file->n;
+    uint64_t at = round_up(s->layers_at + 8 * (uint64_t)s->n_layers, HEAD_ALIGN);
 
     for (size_t i = 0; i < s->file->n; i++) {
         const struct mpq_piece *p = &s->file->pieces[i];
@@ -391,13 +392,22 @@ mpq_store_verify(struct mpq_store *s, size_t i, struct mpq_err *err)
     return 0;
 }
 
+uint64_t
+mpq_store_made_from(const struct mpq_store *s, size_t layer)
+{
+    assert(s->path && layer < s->finished);
+    return mpq_le64(s->map + s->layers_at + 8 * layer);
+}
+
 int
 mpq_store_finish_layer(struct mpq_store *s, const unsigned char *ready,
-                       struct mpq_err *err)
+                       uint64_t made_from, struct mpq_err *err)
 {
-    s->finished++;
+    const size_t layer = s->finished++;
+
     if (!s->path)
         return 0;
+    put_u64(s->map + s->layers_at + 8 * layer, made_from);
     for (size_t i = 0; i < s->file->n; i++)
         if (ready[i] && s->rows[i] && !s->summed[i]) {
             put_u64(s->map + s->sums_at + 8 * i, sum_of(s, i));

@@ -6,9 +6,9 @@
  *
  *   "mpq-part 3\n", the number of finished layers (u64, little-endian), the length of
  *   the description (u64), the description (lines of text), zeros up to a multiple of
- *   8, a checksum (u64, XXH64) of each piece's rows once they are finished, zeros up
- *   to a multiple of 4,096; then the pieces' rows, each piece beginning at a multiple
- *   of 64
+ *   8, a checksum (u64, XXH64) of each piece's rows once they are finished, one of what
+ *   each finished layer was made from, zeros up to a multiple of 4,096; then the
+ *   pieces' rows, each piece beginning at a multiple of 64
  */
 #ifndef MPQ_MODEL_STORE_H
 #define MPQ_MODEL_STORE_H
@@ -45,10 +45,13 @@ const unsigned char *const *mpq_store_all(const struct mpq_store *s);
 /* Layers [0, n) are finished. */
 size_t mpq_store_finished(const struct mpq_store *s);
 /* Notes that one more is, and with it the pieces that are READY[f->n]; in a file with a
- * name, once their rows are on the disk. */
+ * name, once their rows are on the disk. MADE_FROM: a checksum of inputs that the
+ * description does not tell apart, 0 where there are none. */
 MPQ_MUST_CHECK int
 mpq_store_finish_layer(struct mpq_store *s, const unsigned char *ready,
-                       struct mpq_err *err);
+                       uint64_t made_from, struct mpq_err *err);
+/* That of a finished layer, in a file with a name. */
+uint64_t mpq_store_made_from(const struct mpq_store *s, size_t layer);
 /* Are the rows of piece I those that were finished? -1: the file is damaged. */
 MPQ_MUST_CHECK int mpq_store_verify(struct mpq_store *s, size_t i, struct mpq_err *err);
 

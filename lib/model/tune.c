@@ -138,6 +138,14 @@ mpq_tune_fill(void *ctx, const struct mpq_weight *w, float *dst, struct mpq_err 
                                                                                   : 1;
 }
 
+/* What a layer is made from that the part's description does not tell apart: of a
+ * stream of Hessians it has the header alone. */
+static uint64_t
+made_from(const struct mpq_tune *t)
+{
+    return t->o->hessian ? mpq_hessian_sum(t->o->hessian) : 0;
+}
+
 static int
 tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
 {
@@ -161,7 +169,7 @@ tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
     }
     if (mpq_tune_rest(t, layer, err) < 0)
         return -1;
-    return mpq_store_finish_layer(t->store, t->ready, err);
+    return mpq_store_finish_layer(t->store, t->ready, made_from(t), err);
 }
 
 /* All pieces of LAYER that an earlier run has finished. */
@@ -175,17 +183,31 @@ take_layer(struct mpq_tune *t, size_t layer, struct mpq_err *err)
     return 0;
 }
 
-/* A layer that an earlier run has finished. */
+/* Passes the Hessians of LAYER, which must be those that it was made from. */
 static int
-skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
+skip_hessians(const struct mpq_tune *t, size_t layer, struct mpq_err *err)
 {
     const struct mpq_input *in;
     size_t n;
 
+    if (mpq_hessian_layer(t->o->hessian, layer, &in, &n, err) < 0)
+        return -1;
+    if (mpq_store_made_from(t->store, layer) == made_from(t))
+        return 0;
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: was begun with another --hessian (layer %zu): remove it to"
+                    " begin anew",
+                    t->o->part, layer);
+}
+
+/* A layer that an earlier run has finished. */
+static int
+skip_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
+{
     if (take_layer(t, layer, err) < 0)
         return -1;
     if (t->o->hessian)
-        return mpq_hessian_layer(t->o->hessian, layer, &in, &n, err);
+        return skip_hessians(t, layer, err);
     if (p->walk)
         return mpq_walk_layer(p->walk, layer, 1, err);
     return p->forward ? mpq_forward_layer(p->forward, layer, t->o->seqs, &p->x, err)
@@ -225,7 +247,7 @@ tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
     if (ends && finished <= n_layers &&
         ((p.walk && mpq_walk_end(p.walk, err) < 0) ||
          mpq_tune_rest(t, SIZE_MAX, err) < 0 ||
-         mpq_store_finish_layer(t->store, t->ready, err) < 0))
+         mpq_store_finish_layer(t->store, t->ready, made_from(t), err) < 0))
         goto out;
     if (ends && finished > n_layers && take_layer(t, SIZE_MAX, err) < 0)
         goto out;

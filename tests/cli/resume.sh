@@ -35,6 +35,17 @@ refused() {
     absent part
 }
 
+# a stream of Hessians with the same header, of another text, or different in one layer
+tail -c +30000 "$text" >later
+run 0 mpq-stats -q -c later --ctx 64 --samples 8 -f hessian -o b.st "$tiny"
+header=$((8 + $(od -An -tu8 -N8 a.st)))
+equal "$(head -c $header a.st | cksum)" "$(head -c $header b.st | cksum)" "the header"
+refused "was begun with another --hessian (layer 0): remove it" -m gptq --hessian b.st "$tiny"
+{ head -c $((size / 3)) a.st; tail -c +$((size / 3 + 1)) b.st; } >ab.st
+refused "was begun with another --hessian (layer " -m gptq --hessian ab.st "$tiny"
+sh_run 1 "cp layers.part part.part; $pack --resume --hessian - -o part '$tiny' <b.st"
+says "was begun with another --hessian"
+
 # files of somebody else, whatever they begin with
 for bytes in something '\000\000\000\000\000\000\000\000\000\000\000\000' 'mpq-part'; do
     printf "$bytes" >odd.part; cp odd.part was
