@@ -114,5 +114,9 @@ void mpq_source_drop(const struct mpq_source *s, const struct mpq_weight *w);
 enum { MPQ_ID_SIZE = 17 };
 MPQ_MUST_CHECK int
 mpq_source_id(const struct mpq_source *s, char id[MPQ_ID_SIZE], struct mpq_err *err);
+/* A checksum of all that a result can depend on: every row of every tensor, whatever
+ * file or order it lies in, GGUF metadata and config.json. Reads the whole model. */
+MPQ_MUST_CHECK int
+mpq_source_sum(const struct mpq_source *s, uint64_t *sum, struct mpq_err *err);
 
 #endif

@@ -234,6 +234,80 @@ identify(const struct mpq_source *s, char id[MPQ_ID_SIZE])
     ck_assert_uint_eq(strlen(id), 16);
 }
 
+static uint64_t
+sum_of(const char *path, const char *config_dir)
+{
+    struct mpq_source *s = open_model(path, config_dir);
+    struct mpq_err err = { 0 };
+    uint64_t sum = 0;
+
+    ck_assert_int_eq(mpq_source_sum(s, &sum, &err), 0);
+    mpq_source_free(s);
+    return sum;
+}
+
+START_TEST(a_sum_sees_the_last_byte_of_every_tensor)
+{
+    const char *const path = _i ? DIR "hf/model.safetensors" : DIR "llama.gguf";
+    const uint64_t whole = sum_of(path, DIR "hf");
+    struct mpq_source *s = open_model(path, DIR "hf");
+    char want[MPQ_ID_SIZE], got[MPQ_ID_SIZE];
+    struct mpq_err err = { 0 };
+    struct mpq_map map;
+
+    identify(s, want);
+    ck_assert_int_eq(mpq_map_open(&map, path, &err), 0);
+    unsigned char *bytes = malloc((size_t)map.size);
+    ck_assert_ptr_nonnull(bytes);
+    memcpy(bytes, map.data, (size_t)map.size);
+    for (size_t i = 0; i < mpq_source_count(s); i++) {
+        const struct mpq_weight *w = mpq_source_weight(s, i);
+        unsigned char *last =
+            bytes + (size_t)(w->tensor.offset + w->tensor.size_bytes - 1);
+        *last ^= 1;
+        put_file("changed", bytes, (size_t)map.size);
+        *last ^= 1;
+        ck_assert_msg(sum_of(in_tmp("changed"), DIR "hf") != whole, "%s", w->name);
+        struct mpq_source *changed = open_model(in_tmp("changed"), DIR "hf");
+        identify(changed, got);
+        ck_assert_int_eq(!strcmp(got, want), w->rows > 1); /* that is of first rows */
+        mpq_source_free(changed);
+    }
+    put_file("same", bytes, (size_t)map.size);
+    ck_assert_uint_eq(sum_of(in_tmp("same"), DIR "hf"), whole);
+    free(bytes);
+    mpq_map_close(&map);
+    mpq_source_free(s);
+}
+END_TEST
+
+START_TEST(a_sum_sees_hyper_parameters)
+{
+    static const char key[] = "llama.context_length";
+    struct mpq_err err = { 0 };
+    struct mpq_map map;
+    char command[256];
+
+    ck_assert_int_eq(mpq_map_open(&map, DIR "llama.gguf", &err), 0);
+    unsigned char *bytes = malloc((size_t)map.size), *at = bytes;
+    ck_assert_ptr_nonnull(bytes);
+    memcpy(bytes, map.data, (size_t)map.size);
+    while (memcmp(at, key, sizeof key - 1) != 0)
+        at++;
+    at[sizeof key - 1 + 4]++; /* behind the type */
+    put_file("changed", bytes, (size_t)map.size);
+    ck_assert_uint_ne(sum_of(in_tmp("changed"), NULL), sum_of(DIR "llama.gguf", NULL));
+    free(bytes);
+    mpq_map_close(&map);
+    snprintf(command, sizeof command, "sed s/64/65/ %shf/config.json > %s/config.json",
+             DIR, tmp);
+    ck_assert_int_eq(system(command), 0);
+    ck_assert_uint_ne(sum_of(DIR "hf/model.safetensors", tmp),
+                      sum_of(DIR "hf/model.safetensors", DIR "hf"));
+    ck_assert_uint_eq(sum_of(DIR "hf-sharded", DIR "hf"), sum_of(DIR "hf", NULL));
+}
+END_TEST
+
 START_TEST(file_pipe_gzip_split_and_shards_have_one_id)
 {
     char want[MPQ_ID_SIZE], got[MPQ_ID_SIZE];
@@ -777,6 +851,8 @@ mpq_suite(void)
     tcase_add_checked_fixture(tc, make_tmp, remove_tmp);
     tcase_add_loop_test(tc, a_model_is_the_same_in_every_container, 0, n_models);
     tcase_add_loop_test(tc, weights_stand_in_model_order, 0, n_models);
+    tcase_add_loop_test(tc, a_sum_sees_the_last_byte_of_every_tensor, 0, 2);
+    tcase_add_test(tc, a_sum_sees_hyper_parameters);
     tcase_add_test(tc, file_pipe_gzip_split_and_shards_have_one_id);
     tcase_add_test(tc, the_id_is_of_names_types_shapes_and_first_rows);
     tcase_add_test(tc, the_hash_is_xxh64);
