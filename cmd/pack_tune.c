@@ -269,8 +269,8 @@ hash_text(const struct mpq_seqs *q)
 
 /* What decides the bytes of the rows, a line for each thing that the user can name:
  * what differs on another run is told by its line. */
-static void
-describe_part(const struct pack_job *j, struct mpq_buf *text)
+static int
+describe_part(const struct pack_job *j, struct mpq_buf *text, struct mpq_err *err)
 {
     static const char *const forms[] = {
         [MPQ_PACK_GGUF] = "gguf",
@@ -282,8 +282,13 @@ describe_part(const struct pack_job *j, struct mpq_buf *text)
         [MPQ_PACK_GPTQ_V2] = "gptq-v2",
     };
 
-    mpq_buf_printf(text, "mpq-pack %s\nmodel %s\n-f %s\n-p %016" PRIx64 "\n",
-                   MPQ_VERSION, j->layout.id, forms[j->file.form], hash_plan(j));
+    uint64_t model;
+
+    if (mpq_source_sum(j->source, &model, err) < 0)
+        return -1;
+    mpq_buf_printf(text,
+                   "mpq-pack %s\nmodel %016" PRIx64 "\n-f %s\n-p %016" PRIx64 "\n",
+                   MPQ_VERSION, model, forms[j->file.form], hash_plan(j));
     mpq_buf_printf(text, "-m %s\n--effort %s\n", methods[pack.method],
                    efforts[pack.effort]);
     if (pack.salience)
@@ -300,6 +305,7 @@ describe_part(const struct pack_job *j, struct mpq_buf *text)
         mpq_buf_printf(text,
                        "--ctx %" PRIu64 "\n--samples %" PRIu64 "\n-c %016" PRIx64 "\n",
                        pack.ctx, pack.samples, hash_text(&j->calib.seqs));
+    return 0;
 }
 
 static int
@@ -313,7 +319,8 @@ fill_store(struct pack_job *j, struct mpq_err *err)
     int rc = -1;
 
     if (pack.resume) {
-        describe_part(j, &description);
+        if (describe_part(j, &description, err) < 0)
+            goto out;
         mpq_buf_printf(&part, "%s.part", cli.output);
     }
     if (description.failed || part.failed) {

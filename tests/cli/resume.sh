@@ -46,6 +46,31 @@ refused "was begun with another --hessian (layer " -m gptq --hessian ab.st "$tin
 sh_run 1 "cp layers.part part.part; $pack --resume --hessian - -o part '$tiny' <b.st"
 says "was begun with another --hessian"
 
+# another model: one value behind the first rows, a hyper-parameter, or --config
+at=$(($(wc -c <"$tiny") / 2))
+{ head -c $at "$tiny"; printf '\001'; tail -c +$((at + 2)) "$tiny"; } >middle.gguf
+at=$(grep -abo 'llama.rope.freq_base' "$tiny" | cut -d: -f1)
+{ head -c $((at + 24)) "$tiny"; printf '\000\000\200\077'; tail -c +$((at + 29)) "$tiny"; } >rope.gguf
+for other in middle rope; do
+    cp layers.part part.part
+    run 1 $pack --resume --hessian a.st -o part $other.gguf
+    says "part.part: was begun with 'model "; says ", now it is 'model "; one_line
+    same layers.part part.part
+done
+hf=$top/examples/tiny-model
+run 0 mpq-stats $see -o hf.st "$hf"
+sh_run 1 "head -c $((size * 6 / 10)) hf.st | $pack --resume --hessian - -o hf.gguf '$hf'"
+mkdir config
+cp "$hf"/*.json config
+sed 's/"rms_norm_eps": *[^,]*/"rms_norm_eps": 0.001/' "$hf/config.json" >config/config.json
+run 1 $pack --resume --hessian hf.st --config config -o hf.gguf "$hf/model.safetensors"
+says "hf.gguf.part: was begun with 'model "
+run 0 $pack --resume --hessian hf.st -o hf.gguf "$hf"; absent hf.gguf.part
+# the same model from a pipe
+cp layers.part part.part
+sh_run 0 "$pack --resume --hessian a.st -o part <'$tiny'"; same part whole.gguf
+rm part
+
 # files of somebody else, whatever they begin with
 for bytes in something '\000\000\000\000\000\000\000\000\000\000\000\000' 'mpq-part'; do
     printf "$bytes" >odd.part; cp odd.part was
