@@ -308,6 +308,18 @@ describe_part(const struct pack_job *j, struct mpq_buf *text, struct mpq_err *er
     return 0;
 }
 
+/* FILE.part, which of a folder lies beside it and not in it. */
+static void
+name_part(struct mpq_buf *name)
+{
+    size_t n = strlen(cli.output);
+
+    while (n > 1 && cli.output[n - 1] == '/')
+        n--;
+    mpq_buf_add(name, cli.output, n);
+    mpq_buf_adds(name, ".part");
+}
+
 static int
 fill_store(struct pack_job *j, struct mpq_err *err)
 {
@@ -321,7 +333,7 @@ fill_store(struct pack_job *j, struct mpq_err *err)
     if (pack.resume) {
         if (describe_part(j, &description, err) < 0)
             goto out;
-        mpq_buf_printf(&part, "%s.part", cli.output);
+        name_part(&part);
     }
     if (description.failed || part.failed) {
         mpq_fail(err, MPQ_ENOMEM, "out of memory");

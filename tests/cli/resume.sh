@@ -46,6 +46,18 @@ refused "was begun with another --hessian (layer " -m gptq --hessian ab.st "$tin
 sh_run 1 "cp layers.part part.part; $pack --resume --hessian - -o part '$tiny' <b.st"
 says "was begun with another --hessian"
 
+# a folder is named with or without a slash at the end
+hf=$top/examples/tiny-model
+folder="$pack -f hf --resume --hessian"
+run 0 $pack -f hf --hessian a.st -o want "$tiny"
+sh_run 1 "head -c $((size * 6 / 10)) a.st | $folder - -o dir/ '$tiny'"
+[ -s dir.part ] && pass || fail "no dir.part"
+absent dir
+run 0 $folder a.st -o dir// "$tiny"; sh_run 0 "diff -r want dir"; absent dir.part
+rm -r dir; mkdir dir
+run 0 $folder a.st -o dir/ "$tiny"; sh_run 0 "diff -r want dir"; absent dir.part
+run 1 $folder a.st -o dir/ "$tiny"; says "dir: is there, with files in it"; absent dir.part
+
 # another model: one value behind the first rows, a hyper-parameter, or --config
 at=$(($(wc -c <"$tiny") / 2))
 { head -c $at "$tiny"; printf '\001'; tail -c +$((at + 2)) "$tiny"; } >middle.gguf
@@ -57,7 +69,6 @@ for other in middle rope; do
     says "part.part: was begun with 'model "; says ", now it is 'model "; one_line
     same layers.part part.part
 done
-hf=$top/examples/tiny-model
 run 0 mpq-stats $see -o hf.st "$hf"
 sh_run 1 "head -c $((size * 6 / 10)) hf.st | $pack --resume --hessian - -o hf.gguf '$hf'"
 mkdir config
