@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
 static int format, dry_run;
@@ -268,6 +270,33 @@ note_sizes(const struct pack_job *j)
 }
 
 static int
+open_output(struct mpq_outdir **dir, struct mpq_out **out, struct mpq_err *err)
+{
+    *dir = NULL;
+    return format >= FORMAT_HF ? pack_folder_open(dir, out, err)
+                               : cli_open_output(out, 1, err);
+}
+
+/* Sees that the output can be made, and leaves nothing of it: between that and its
+ * first byte hours may pass, in which the program can be killed. */
+static int
+check_output(struct mpq_err *err)
+{
+    struct mpq_outdir *dir;
+    struct mpq_out *out;
+    struct stat st;
+
+    /* who reads from a pipe would take the first close for the end */
+    if (cli.output && stat(cli.output, &st) == 0 && S_ISFIFO(st.st_mode))
+        return access(cli.output, W_OK) < 0 ? mpq_fail_errno(err, "%s", cli.output) : 0;
+    if (open_output(&dir, &out, err) < 0)
+        return -1;
+    mpq_out_free(out);
+    mpq_outdir_free(dir);
+    return 0;
+}
+
+static int
 write_file(struct pack_job *j, struct mpq_err *err)
 {
     struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.effort,
@@ -275,19 +304,15 @@ write_file(struct pack_job *j, struct mpq_err *err)
                                         .threads = (unsigned)cli.threads,
                                         .encode = pack_encoder(),
                                         .progress = on_progress };
-    struct mpq_outdir *dir = NULL;
-    struct mpq_out *out = NULL;
+    struct mpq_outdir *dir;
+    struct mpq_out *out;
     int rc = -1;
 
-    if ((format >= FORMAT_HF ? pack_folder_open(&dir, &out, err)
-                             : cli_open_output(&out, 1, err)) < 0)
+    if (check_output(err) < 0)
         return -1;
     note_requantized(j);
-    if (pack_tune(j, err) < 0) {
-        mpq_out_free(out);
-        mpq_outdir_free(dir);
+    if (pack_tune(j, err) < 0 || open_output(&dir, &out, err) < 0)
         return -1;
-    }
     options.importance = j->importance; /* which the text may have given */
     if (j->store)
         options.encoded = mpq_store_all(j->store);

@@ -82,6 +82,31 @@ cp layers.part part.part
 sh_run 0 "$pack --resume --hessian a.st -o part <'$tiny'"; same part whole.gguf
 rm part
 
+# killed while it reads its inputs, it leaves no unfinished output beside the part; that
+# there can be an output is seen before the work, and a fifo is opened once
+for form in gguf hf; do
+    mkfifo stream
+    $pack -f $form --resume --hessian stream -o killed "$tiny" 2>/dev/null &
+    pid=$!
+    exec 9<>stream
+    head -c $((size * 6 / 10)) a.st >&9
+    n=0
+    while [ $n -lt 200 ] && [ ! -s killed.part ]; do sleep 0.05; n=$((n + 1)); done
+    kill -KILL $pid
+    wait $pid 2>/dev/null
+    exec 9>&-
+    absent killed
+    rm stream killed.part
+done
+early="head -c $((size * 6 / 10)) a.st | $pack --hessian -"
+sh_run 1 "$early -o no/such/file '$tiny'"; says "no/such/file: No such file"
+sh_run 1 "$early -o dir '$tiny'"; says "dir: Is a directory"
+sh_run 1 "$early -f hf -o dir '$tiny'"; says "dir: is there, with files in it"
+mkfifo fifo
+cat fifo >got &
+run 0 $pack --hessian a.st -o fifo "$tiny"
+wait $!; same got whole.gguf
+
 # files of somebody else, whatever they begin with
 for bytes in something '\000\000\000\000\000\000\000\000\000\000\000\000' 'mpq-part'; do
     printf "$bytes" >odd.part; cp odd.part was
