@@ -21,7 +21,7 @@ _Noreturn void cli_misuse(const char *fmt, ...) MPQ_PRINTF(1, 2);
 _Noreturn void cli_misuse_usage(const char *fmt, ...) MPQ_PRINTF(1, 2);
 /* Ends the process: 0, or 1 when it could not be printed. */
 _Noreturn void cli_print_help(void);
-/* Standard streams, locale, signals. */
-void cli_start(void);
+/* Standard streams, locale, signals; ARGV is that of main. */
+void cli_start(char **argv);
 
 #endif

@@ -310,7 +310,7 @@ cli_parse(const struct cli_tool *tool, int argc, char **argv)
     int n_operands = 0;
 
     cli_the_tool = tool;
-    cli_start();
+    cli_start(argv);
     if (!operands)
         cli_misuse("out of memory");
     set_thread_default();

@@ -4,6 +4,8 @@
 
 #include "cli_own.h"
 
+#include "num/linalg.h"
+
 #include <fcntl.h>
 #include <locale.h>
 #include <pthread.h>
@@ -74,8 +76,9 @@ hold_standard_streams(void)
 }
 
 void
-cli_start(void)
+cli_start(char **argv)
 {
+    mpq_linalg_start(argv);
     hold_standard_streams();
     setlocale(LC_ALL, "C");
     set_signals();

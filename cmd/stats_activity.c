@@ -6,7 +6,6 @@
 #include "model/activity.h"
 #include "model/calib.h"
 #include "model/hessian.h"
-#include "num/linalg.h"
 #include "quant/imatrix_write.h"
 
 #include <stdlib.h>
@@ -58,7 +57,6 @@ prepare(struct stats_activity *a, struct mpq_err *err)
                                             ? MPQ_ACTIVITY_HESSIAN
                                             : MPQ_ACTIVITY_DIAGONAL;
 
-    mpq_linalg_init();
     if (mpq_forward_new(&a->forward, a->s, threads, err) < 0 ||
         mpq_calib_read(&a->text, stats_text.path, a->s, (size_t)stats_text.ctx,
                        (size_t)stats_text.samples, err) < 0 ||

@@ -7,7 +7,6 @@
 #include "model/fisher_damage.h"
 #include "model/fisher_store.h"
 #include "model/layout.h"
-#include "num/linalg.h"
 #include "quant/imatrix_write.h"
 
 #include <math.h>
@@ -106,7 +105,6 @@ prepare(struct job *j, struct mpq_err *err)
     const unsigned grams = stats_text.format == STATS_IMATRIX ? 0 : MPQ_FISHER_GRAMS,
                    inputs = stats_text.int8 ? MPQ_FISHER_INPUTS : 0;
 
-    mpq_linalg_init();
     j->how = (struct mpq_fisher_rounding){ .types = j->types,
                                            .effort = (enum mpq_effort)stats_text.effort,
                                            .n_threads = threads,

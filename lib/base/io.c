@@ -1,7 +1,8 @@
 /*
  * Input: mapped or spooled, then mapped. Unfinished output files stand in a fixed
  * table of the process, because a signal handler must be able to remove them; it is
- * the one piece of state that lib/ keeps between calls.
+ * the one piece of state that lib/ keeps between calls, but for a count of what
+ * OpenBLAS keeps.
  */
 #define _DEFAULT_SOURCE /* madvise: posix_madvise(DONTNEED) does nothing in glibc */
 #include "base/io.h"

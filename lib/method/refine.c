@@ -48,6 +48,8 @@ mpq_refine(const double *d, const double *total, size_t n_plans, size_t n_types,
         mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu types", n);
         goto out;
     }
+    if (mpq_linalg_init(1, err) < 0)
+        goto out;
     for (size_t k = 0; k < n_plans; k++)
         logs += log(total[k] / sum(d + k * n, n));
     const double f = exp(logs / (double)n_plans);

@@ -357,7 +357,8 @@ mpq_survey_new(struct mpq_survey **out, const struct mpq_source *s, unsigned gro
     v->source = s;
     v->groups = groups;
     v->n_threads = n_threads;
-    mpq_linalg_init();
+    if (mpq_linalg_init(n_threads, err) < 0)
+        goto out;
     if (groups & MPQ_SURVEY_NSDS && mpq_survey_unembedding(v, err) < 0)
         goto out;
     *out = v;

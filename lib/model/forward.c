@@ -18,7 +18,8 @@ mpq_forward_new(struct mpq_forward **out, const struct mpq_source *s,
     int rc = -1;
 
     *out = NULL;
-    mpq_linalg_init();
+    if (mpq_linalg_init(n_threads, err) < 0)
+        return -1;
     f = calloc(1, sizeof *f);
     if (!f) {
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));

@@ -1,3 +1,4 @@
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "num/linalg.h"
 
 #include "base/buf.h"
@@ -8,6 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum {
     TILE =
@@ -21,6 +25,9 @@ extern int blas_thread_shutdown_(void) __attribute__((weak));
 extern char *openblas_get_corename(void) __attribute__((weak));
 extern void gotoblas_dynamic_init(void) __attribute__((weak));
 extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+extern int openblas_get_num_threads(void) __attribute__((weak));
+extern void *blas_memory_alloc(int unused) __attribute__((weak));
+extern void blas_memory_free(void *buffer) __attribute__((weak));
 
 /* An OpenBLAS older than the processor takes it for a Prescott of 2004, at a fifth of
  * the speed. It reads OPENBLAS_CORETYPE when it chooses: make it choose again. */
@@ -60,11 +67,78 @@ end_threads(void)
         blas_thread_shutdown_();
 }
 
+static int
+space_is_limited(void)
+{
+    struct rlimit space;
+
+    return getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY;
+}
+
 void
-mpq_linalg_init(void)
+mpq_linalg_start(char **argv)
+{
+    static const char variable[] = "OPENBLAS_NUM_THREADS";
+    const char *threads = getenv(variable);
+
+    if (!openblas_get_num_threads || openblas_get_num_threads() < 2 ||
+        !space_is_limited() || (threads && !strcmp(threads, "1")))
+        return;
+    if (setenv(variable, "1", 1) == 0)
+        execv("/proc/self/exe", argv); /* where that fails, all is as it was */
+}
+
+/* Takes the buffers of N_THREADS from OpenBLAS and gives them back: it keeps them. */
+static int
+fill_pool(unsigned n_threads, struct mpq_err *err)
+{
+    /* what OpenBLAS maps for each thread that calls it, and a page or so */
+    enum { BUFFER_BYTES = (128 << 20) + (64 << 10) };
+    const size_t bytes = (size_t)n_threads * BUFFER_BYTES;
+    void **buffers = mpq_array(n_threads, sizeof *buffers);
+    void *map = MAP_FAILED;
+
+    if (buffers)
+        map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                   0);
+    if (map == MAP_FAILED) {
+        free(buffers);
+        return mpq_fail(err, MPQ_ENOMEM,
+                        "out of memory: BLAS takes %zu bytes of address space for %u"
+                        " thread%s",
+                        bytes, n_threads, n_threads == 1 ? "" : "s");
+    }
+    munmap(map, bytes);
+    for (unsigned i = 0; i < n_threads; i++)
+        buffers[i] = blas_memory_alloc(0);
+    for (unsigned i = 0; i < n_threads; i++)
+        blas_memory_free(buffers[i]);
+    free(buffers);
+    return 0;
+}
+
+/* OpenBLAS tries without end to map a buffer for a thread that calls it: where there
+ * may be no room later on, they are all mapped now. */
+static int
+reserve(unsigned n_threads, struct mpq_err *err)
+{
+    static unsigned reserved; /* in the pool, which lasts as long as the process */
+
+    if (!blas_memory_alloc || !blas_memory_free || n_threads <= reserved ||
+        !space_is_limited())
+        return 0;
+    if (fill_pool(n_threads, err) < 0)
+        return -1;
+    reserved = n_threads;
+    return 0;
+}
+
+int
+mpq_linalg_init(unsigned n_threads, struct mpq_err *err)
 {
     end_threads();
     choose_kernels();
+    return reserve(n_threads ? n_threads : 1, err);
 }
 
 static size_t

@@ -10,13 +10,19 @@
 
 #include <stddef.h>
 
+/* To be called first of all, ARGV that of main. OpenBLAS starts a thread for each core
+ * when it is loaded; where address space is limited (ulimit -v), such a thread tries
+ * without end to map its memory, and the program cannot even exit. There it is executed
+ * anew, told to start none. */
+void mpq_linalg_start(char **argv);
 /* Makes the BLAS run in the thread that calls it, where it has a switch for that:
  * parallel work is divided above it, in pieces that do not depend on the number of
  * threads, so that results do not either. Where OpenBLAS does not know the processor
  * (one newer than itself) and took its oldest kernels, it is given those that fit,
- * unless the user chose some in OPENBLAS_CORETYPE. To be called once, before threads
- * start. */
-void mpq_linalg_init(void);
+ * unless the user chose some in OPENBLAS_CORETYPE. To be called before threads start;
+ * more than once is fine. -1 when address space is limited and has no room for what
+ * OpenBLAS maps for N_THREADS that call it. */
+MPQ_MUST_CHECK int mpq_linalg_init(unsigned n_threads, struct mpq_err *err);
 
 /*
  * g += W^T W for w[rows][cols], upper triangle of g[cols][cols]. Products are summed in

@@ -125,4 +125,22 @@ run 2 mpq-stats a b; says "mpq-stats: 'b' is an operand too many"
 says "usage: mpq-stats [options] [MODEL]"
 run 0 mpq-stats --help; prints "example:"
 
+# Little address space: every program still starts and ends, and what has no room for the
+# buffers of BLAS says so. (A sanitizer needs more than that for itself.)
+little="ulimit -v 150000; exec timeout 30"
+sh -c "$little mpq-stats --version" >out 2>err; got=$?
+if [ $got = 0 ] || [ $got = 124 ]; then
+    for tool in stats score calibmix alloc pack eval; do
+        sh_run 0 "$little mpq-$tool --version"
+    done
+    sh_run 1 "$little mpq-stats -j 1 '$data/nsds-tied'"; one_line
+    says "out of memory: BLAS takes "
+    sh_run 0 "ulimit -v 1000000; exec timeout 30 mpq-stats -j 1 '$data/nsds-tied'"; silent
+    same out nsds-tied.tsv
+    sh_run 1 "ulimit -v 1000000; exec timeout 30 mpq-stats -j 64 '$data/nsds-tied'"; one_line
+    says "of address space for 64 threads"
+else
+    skip "address space: $(head -1 err)"
+fi
+
 finish

@@ -307,7 +307,8 @@ mpq_suite(void)
     Suite *s = suite_create("linalg");
     TCase *tc = tcase_create("linalg");
 
-    mpq_linalg_init();
+    if (mpq_linalg_init(1, NULL) < 0)
+        abort();
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, gram_matrices_are_those_of_plain_loops, 0,
                         sizeof shapes / sizeof *shapes);

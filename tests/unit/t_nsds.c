@@ -307,7 +307,8 @@ mpq_suite(void)
     Suite *s = suite_create("nsds");
     TCase *tc = tcase_create("nsds");
 
-    mpq_linalg_init();
+    if (mpq_linalg_init(1, NULL) < 0)
+        abort();
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, detectors_of_every_shape_agree_with_numpy, 0, 3);
     tcase_add_loop_test(tc, writers_of_every_shape_agree_with_numpy, 0, 3);
