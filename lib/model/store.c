@@ -113,8 +113,11 @@ begin(struct mpq_store *s, int fd, const char *name, const struct mpq_store_opti
 {
     if (ftruncate(fd, 0) < 0)
         return mpq_fail_errno(err, "%s", name);
-    if (write_head(fd, name, o, err) < 0)
+    if (write_head(fd, name, o, err) < 0) {
+        const int cut = ftruncate(fd, 0); /* a piece of it would be refused next time */
+        (void)cut;
         return -1;
+    }
     const int full = posix_fallocate(fd, 0, (off_t)s->size);
     if (full) {
         errno = full;
