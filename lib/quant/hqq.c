@@ -188,7 +188,8 @@ descend(struct mpq_type t, const struct mpq_grid *g, const float *x, const float
 }
 
 /* The best line of those that the range and NEAR, the line of least squares, lead to.
- */
+ * NEAR itself where all elements are alike, since the range has 0 in it and would say
+ * nothing of them, and where sums would overflow. */
 static struct line
 solve(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *w,
       size_t n, struct line near)
@@ -197,7 +198,7 @@ solve(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *
     const float top =
         g->level ? (float)g->level[g->n_codes - 1] : g->first + (float)(g->n_codes - 1);
     const float bottom = g->level ? (float)g->level[0] : g->first;
-    struct line best = { 0, 0 };
+    struct line best = near;
     double least = INFINITY, spread = 0, mean = 0;
     float lo, hi;
 
@@ -207,7 +208,7 @@ solve(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *
     for (size_t i = 0; i < n; i++)
         spread += fabs((double)x[i] - (has_offset ? mean : 0)) / (double)n;
     if (!(spread > 0) || !(spread < 0x1p40) || !(hi - lo < 0x1p40f))
-        return (struct line){ 0, has_offset ? lo : 0 };
+        return near;
     /* the spread of weights that the authors' beta suits */
     const float unit = 0.02f / (float)spread;
     for (int both = 0; both < (has_offset ? 2 : 1); both++) {

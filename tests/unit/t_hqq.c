@@ -130,6 +130,48 @@ START_TEST(edges_stay_finite)
 }
 END_TEST
 
+/* A block whose elements are all alike has no spread that the search could go by; nor
+ * has a group of one. 65504 is the most that f16 has of an offset. */
+START_TEST(constant_blocks_keep_their_value)
+{
+    static const char *const types[] = { "q8_0",    "q5_1",   "q5_0",   "q4_1",
+                                         "q4_0",    "iq4_nl", "int4",   "int3g48s",
+                                         "int2g32", "int4g1", "int5g3", "int8g7" };
+    static const float fill[] = { 0.5f, -0.3f, 0.01f, 3, -500, 65504 };
+    unsigned char row[64 * 8];
+    float y[64], z[64];
+    struct mpq_type t;
+
+    ck_assert_int_eq(mpq_type_parse(types[_i % 12], &t), 0);
+    ck_assert_int_eq(mpq_hqq_serves(t), 1);
+    for (int c = 0; c < 64; c++)
+        y[c] = fill[_i / 12];
+    mpq_hqq_encode_row(t, y, NULL, row, 64);
+    mpq_decode_row(t, row, z, 64);
+    for (int c = 0; c < 64; c++)
+        ck_assert_double_eq_tol((double)z[c] / (double)y[c], 1, 2e-3);
+}
+END_TEST
+
+/* Beyond what sums can hold it is as plain rounding has it, not 0. */
+START_TEST(what_is_too_large_to_search_is_rounded)
+{
+    const struct mpq_type t = type_of(served[_i]);
+    unsigned char row[64 * 4], plain[64 * 4];
+    float y[64], z[64], want[64];
+
+    for (int c = 0; c < 64; c++)
+        y[c] = c % 2 ? 1e30f : -1e30f;
+    mpq_hqq_encode_row(t, y, NULL, row, 64);
+    mpq_encode_row(t, y, NULL, plain, 64, MPQ_EFFORT_FAST);
+    mpq_decode_row(t, row, z, 64);
+    mpq_decode_row(t, plain, want, 64);
+    for (int c = 0; c < 64; c++)
+        ck_assert_msg(z[c] == want[c] && z[c] * y[c] > 0, "%s: %g, not %g", served[_i],
+                      (double)z[c], (double)want[c]);
+}
+END_TEST
+
 Suite *
 mpq_suite(void)
 {
@@ -143,6 +185,8 @@ mpq_suite(void)
     tcase_add_loop_test(tc, no_worse_than_least_squares_by_its_own_measure, 0, n);
     tcase_add_loop_test(tc, the_scale_of_the_weights_does_not_matter, 0, n);
     tcase_add_loop_test(tc, edges_stay_finite, 0, n);
+    tcase_add_loop_test(tc, constant_blocks_keep_their_value, 0, 12 * 6);
+    tcase_add_loop_test(tc, what_is_too_large_to_search_is_rounded, 0, n);
     suite_add_tcase(s, tc);
     return s;
 }
