@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "num/factor.h"
+#include "num/unit.h"
 #include "quant/gptq_own.h"
 
 #include <assert.h>
@@ -44,7 +45,7 @@ find_order(struct mpq_gptq *g, const double *h, int sorted)
     for (size_t b = 0; b < n_blocks; b++) {
         blocks[b] = (struct ranked){ 0, b };
         for (size_t j = b * g->block; j < g->cols && j < (b + 1) * g->block; j++)
-            blocks[b].salience += h[j * g->cols + j];
+            blocks[b].salience += h[j * g->cols + j] * g->unit;
     }
     /* a block cut short stays the last: the others are found by their place */
     if (sorted)
@@ -67,12 +68,12 @@ out:
     return rc;
 }
 
-/* The damped H in rounding order, its lower triangle. What a text is too short for is
- * how inputs go together, so what is between them is trusted less: each entry of the
- * diagonal grows by a share of its own, which is to shrink correlations. The usual share
- * of the mean spoils what is known of small columns and does nothing for great ones; a
- * 200th of it stays, for columns that other texts will use more. MEAN is also what a
- * dead column has. */
+/* The damped H in rounding order and in g's unit, its lower triangle. What a text is
+ * too short for is how inputs go together, so what is between them is trusted less:
+ * each entry of the diagonal grows by a share of its own, which is to shrink
+ * correlations. The usual share of the mean spoils what is known of small columns and
+ * does nothing for great ones; a 200th of it stays, for columns that other texts will
+ * use more. MEAN is also what a dead column has. */
 static void
 permute(const struct mpq_gptq *g, const double *h, double damping, double mean,
         double *a)
@@ -81,26 +82,40 @@ permute(const struct mpq_gptq *g, const double *h, double damping, double mean,
         const size_t p = g->order[i];
         for (size_t j = 0; j <= i; j++) {
             const size_t q = g->order[j];
-            a[i * g->cols + j] = p < q ? h[p * g->cols + q] : h[q * g->cols + p];
+            a[i * g->cols + j] =
+                (p < q ? h[p * g->cols + q] : h[q * g->cols + p]) * g->unit;
         }
         double *d = &a[i * g->cols + i];
         *d = *d > 0 ? *d + damping * (*d + OF_MEAN * mean) : mean;
     }
 }
 
-/* Mean of the diagonal over the columns that have one; -1 when H is none. */
+/* The greatest of the diagonal; -1 when H is none. */
 static double
-mean_diagonal(const double *h, size_t n, size_t *n_dead)
+greatest(const double *h, size_t n)
+{
+    double most = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        const double d = h[i * n + i];
+        if (!(d >= 0) || !isfinite(d))
+            return -1;
+        most = d > most ? d : most;
+    }
+    return most;
+}
+
+/* Mean of the diagonal, times UNIT, over the columns that have one. */
+static double
+mean_diagonal(const double *h, size_t n, double unit, size_t *n_dead)
 {
     double sum = 0;
 
     *n_dead = 0;
     for (size_t i = 0; i < n; i++) {
         const double d = h[i * n + i];
-        if (!(d >= 0) || !isfinite(d))
-            return -1;
         *n_dead += d == 0;
-        sum += d;
+        sum += d * unit;
     }
     return *n_dead < n ? sum / (double)(n - *n_dead) : 0;
 }
@@ -112,6 +127,19 @@ keep(float *h, const double *a, size_t n)
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j <= i; j++)
             h[i * n + j] = h[j * n + i] = (float)a[i * n + j];
+}
+
+/* The factor in single precision; -1 when that cannot hold it. */
+static int
+keep_factor(float *u, const double *a, size_t n)
+{
+    int is_finite = 1;
+
+    for (size_t i = 0; i < n * n; i++) {
+        u[i] = (float)a[i];
+        is_finite &= isfinite(u[i]) != 0;
+    }
+    return is_finite ? 0 : -1;
 }
 
 static int
@@ -130,7 +158,7 @@ factorize(struct mpq_gptq *g, const double *h, double mean, double *damping,
         permute(g, h, *damping, mean, a);
         if (g->h)
             keep(g->h, a, n);
-        if (mpq_inverse_factor(a, n) == 0)
+        if (mpq_inverse_factor(a, n) == 0 && keep_factor(g->u, a, n) == 0)
             break;
         if (!(*damping < 10)) {
             mpq_fail(err, MPQ_EDATA,
@@ -138,8 +166,6 @@ factorize(struct mpq_gptq *g, const double *h, double mean, double *damping,
             goto out;
         }
     }
-    for (size_t i = 0; i < n * n; i++)
-        g->u[i] = (float)a[i];
     for (size_t i = 0; i < n; i++)
         g->importance[g->order[i]] =
             (float)fmin(mean / (a[i * n + i] * a[i * n + i] * mean), 1e30);
@@ -160,8 +186,8 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
     int rc = -1;
 
     *out = NULL;
-    const double mean = mean_diagonal(h, cols, &dead);
-    if (mean < 0)
+    const double most = greatest(h, cols);
+    if (most < 0)
         return mpq_fail(
             err, MPQ_EDATA,
             "Hessian of %zu columns: its diagonal is negative or not finite", cols);
@@ -169,6 +195,7 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
     if (!g)
         goto nomem;
     g->cols = cols;
+    g->unit = mpq_unit(most);
     g->type = t;
     g->effort = options->effort;
     g->sweeps = sweeps[options->effort];
@@ -183,7 +210,7 @@ mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_typ
     if (!g->u || (g->sweeps && !g->h) || !g->importance || !g->order ||
         find_order(g, h, options->by_salience) < 0)
         goto nomem;
-    if (factorize(g, h, mean, &damp, err) < 0)
+    if (factorize(g, h, mean_diagonal(h, cols, g->unit, &dead), &damp, err) < 0)
         goto out;
     if (n_dead)
         *n_dead = dead;
@@ -221,6 +248,6 @@ mpq_gptq_inverse_diagonal(const struct mpq_gptq *g, double *d)
             const double u = (double)g->u[i * g->cols + j];
             sum += u * u;
         }
-        d[g->order[j]] = sum;
+        d[g->order[j]] = sum * g->unit;
     }
 }

@@ -32,9 +32,9 @@ struct mpq_gptq_options {
  * Prepares for blocks of type T. h[cols][cols] is symmetric, its upper triangle read;
  * borrowed for the call. Columns that no input reaches (H_jj = 0) are rounded to what
  * is nearest and feed nothing; *n_dead counts them (NULL is fine). Where H is singular
- * in spite of the damping, that is raised tenfold until it is not; what was used is in
- * *damping (NULL is fine). -1: no memory, H holds NaN or infinity, or is not
- * semidefinite at all.
+ * in spite of the damping, or its factor beyond float, that is raised tenfold until it
+ * is not; what was used is in *damping (NULL is fine). The scale of H does not matter.
+ * -1: no memory, H holds NaN or infinity, or is not semidefinite at all.
  */
 MPQ_MUST_CHECK int
 mpq_gptq_new(struct mpq_gptq **out, const double *h, size_t cols, struct mpq_type t,

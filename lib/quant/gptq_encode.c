@@ -241,6 +241,8 @@ aim_at(const struct mpq_gptq *g, struct mpq_gptq_tile *t, const float *pull)
     const size_t n = g->cols;
 
     transpose(g, pull, t->n, t->wt);
+    for (size_t i = 0; i < n * R; i++)
+        t->wt[i] = (float)((double)t->wt[i] * g->unit);
     mpq_gemm_f(0, 0, n, R, n, g->u, n, t->wt, R, t->value, R);
     mpq_gemm_add_f(1, 0, n, R, n, 1, g->u, n, t->value, R, 1, t->aim, R);
 }
@@ -274,5 +276,5 @@ mpq_gptq_encode(const struct mpq_gptq *g, const float *w, const float *pull, siz
         fed = mpq_gptq_polish(g, &t);
     put(g, &t, dst, (size_t)row_bytes);
     if (loss)
-        *loss += fed;
+        *loss += fed / g->unit;
 }

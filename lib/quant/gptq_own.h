@@ -13,6 +13,7 @@ struct mpq_gptq {
     struct mpq_grid grid;
     enum mpq_effort effort;
     unsigned sweeps;
+    double unit;       /* times H is what u and h are of: near 1, within float */
     float *u;          /* [cols][cols], upper triangular, in rounding order */
     float *h;          /* [cols][cols], damped, in rounding order; NULL: no polish */
     float *importance; /* [cols] 1 / u_jj^2, at a column's own place */

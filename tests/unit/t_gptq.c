@@ -264,6 +264,63 @@ START_TEST(a_pull_moves_what_is_aimed_at)
 }
 END_TEST
 
+/* Codes and lines do not depend on the scale of H, the loss is in its units. Powers of
+ * 4 leave every bit as it is; 1e155 is none, and its square is beyond a double. */
+START_TEST(the_scale_of_the_hessian_does_not_matter)
+{
+    static const double times[] = { 0x1p-500, 0x1p-60, 0x1p90, 0x1p500, 1e155, 1e-290 };
+    static const char *const types[] = { "q4_0", "q4_1", "q3_k", "int3g64" };
+    const struct mpq_type t = type_of(types[_i % 4]);
+    const struct mpq_gptq_options o = { 0.05, 1, MPQ_EFFORT_DEFAULT };
+    const double by = times[_i / 4];
+    uint64_t row_bytes;
+    double told, scaled;
+
+    make();
+    ck_assert_int_eq(mpq_type_row_bytes(t, COLS, &row_bytes), 0);
+    unsigned char *rows = encode(t, &o, &told);
+    const double real = loss_of(t, rows, (size_t)row_bytes);
+    for (int i = 0; i < COLS; i++)
+        for (int j = 0; j < COLS; j++)
+            h[i][j] *= by;
+    unsigned char *again = encode(t, &o, &scaled);
+    if (_i / 4 < 4) {
+        ck_assert_mem_eq(again, rows, (size_t)(ROWS * row_bytes));
+        ck_assert_double_eq(scaled, told * by);
+    }
+    ck_assert_double_eq_tol(loss_of(t, again, (size_t)row_bytes) / by / real, 1, 0.02);
+    ck_assert_double_eq_tol(scaled / by / told, 1, 0.02);
+    free(rows);
+    free(again);
+}
+END_TEST
+
+/* A column that is 1e-90 of the others has a factor beyond float; undamped, its weights
+ * would become NaN. What no sum of squares can be is refused. */
+START_TEST(what_has_no_finite_factor_is_damped_or_refused)
+{
+    const struct mpq_type t = type_of("q4_0");
+    const struct mpq_gptq_options o = { 0, 0, MPQ_EFFORT_FAST };
+    struct mpq_err err = { 0 };
+    struct mpq_gptq *g;
+    double damping = 0;
+
+    memset(h, 0, sizeof h);
+    for (int i = 0; i < COLS; i++)
+        h[i][i] = i % 2 ? 1 : 1e-90;
+    ck_assert_int_eq(mpq_gptq_new(&g, &h[0][0], COLS, t, &o, NULL, &damping, &err), 0);
+    ck_assert_double_gt(damping, 0);
+    for (size_t i = 0; i < COLS * COLS; i++)
+        ck_assert(isfinite(g->u[i]));
+    mpq_gptq_free(g);
+    for (int i = 0; i < COLS; i++)
+        for (int j = 0; j < COLS; j++)
+            h[i][j] = i == j ? 1e-200 : 1e200 * (1 + (i * j) % 3);
+    ck_assert_int_eq(mpq_gptq_new(&g, &h[0][0], COLS, t, &o, NULL, NULL, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "not positive semidefinite"));
+}
+END_TEST
+
 START_TEST(columns_without_input_are_counted)
 {
     const struct mpq_type t = type_of("q4_0");
@@ -316,6 +373,8 @@ mpq_suite(void)
     tcase_add_loop_test(tc, a_line_is_put_as_it_is_read, 0, N_NAMES);
     tcase_add_loop_test(tc, polish_never_raises_the_loss, 0, N_NAMES);
     tcase_add_test(tc, a_pull_moves_what_is_aimed_at);
+    tcase_add_loop_test(tc, the_scale_of_the_hessian_does_not_matter, 0, 4 * 6);
+    tcase_add_test(tc, what_has_no_finite_factor_is_damped_or_refused);
     tcase_add_test(tc, columns_without_input_are_counted);
     tcase_add_test(tc, a_singular_hessian_is_damped_more);
     suite_add_tcase(s, tc);
