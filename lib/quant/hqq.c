@@ -1,6 +1,7 @@
 #include "quant/hqq.h"
 
 #include "base/simd.h"
+#include "num/unit.h"
 #include "quant/block.h"
 #include "quant/whole.h"
 
@@ -67,6 +68,12 @@ level_of(const struct mpq_grid *g, float v)
     return level;
 }
 
+/* What elements weigh: w[i] * unit, NULL: 1. */
+struct importance {
+    const float *w;
+    float unit;
+};
+
 /* Sums of a fit: of weights, levels, targets and their products. */
 struct sums {
     double w, q, t, qq, qt, objective;
@@ -74,8 +81,8 @@ struct sums {
 
 /* One round over x[n]: levels, objective, and the sums with what shrinking leaves. */
 MPQ_INLINE struct sums
-pass(const struct mpq_grid *g, const float *x, const float *w, size_t n, struct line l,
-     float beta, float unit)
+pass(const struct mpq_grid *g, const float *x, struct importance p, size_t n,
+     struct line l, float beta, float unit)
 {
     const float inverse = mpq_inverse(l.scale);
     struct sums s = { 0 };
@@ -84,7 +91,7 @@ pass(const struct mpq_grid *g, const float *x, const float *w, size_t n, struct 
         const size_t end = n - from < 64 ? n : from + 64;
         float sw = 0, sq = 0, st = 0, sqq = 0, sqt = 0, so = 0;
         for (size_t i = from; i < end; i++) {
-            const float wi = w ? w[i] : 1.0f;
+            const float wi = p.w ? p.w[i] * p.unit : 1.0f;
             const float q = level_of(g, (x[i] - l.offset) * inverse);
             const float e = (x[i] - (l.scale * q + l.offset)) * unit;
             const float size = mpq_max(fabsf(e), 1e-12f);
@@ -110,20 +117,23 @@ pass(const struct mpq_grid *g, const float *x, const float *w, size_t n, struct 
 
 /* Clones by what is constant in the loop. */
 MPQ_CLONES static struct sums
-pass_affine(const struct mpq_grid *g, const float *x, const float *w, size_t n,
+pass_affine(const struct mpq_grid *g, const float *x, struct importance p, size_t n,
             struct line l, float beta, float unit)
 {
     const struct mpq_grid plain = { g->n_codes, NULL, g->first };
+    const struct importance none = { NULL, 1 };
 
-    return w ? pass(&plain, x, w, n, l, beta, unit)
-             : pass(&plain, x, NULL, n, l, beta, unit);
+    return p.w ? pass(&plain, x, p, n, l, beta, unit)
+               : pass(&plain, x, none, n, l, beta, unit);
 }
 
 MPQ_CLONES static struct sums
-pass_levels(const struct mpq_grid *g, const float *x, const float *w, size_t n,
+pass_levels(const struct mpq_grid *g, const float *x, struct importance p, size_t n,
             struct line l, float beta, float unit)
 {
-    return w ? pass(g, x, w, n, l, beta, unit) : pass(g, x, NULL, n, l, beta, unit);
+    const struct importance none = { NULL, 1 };
+
+    return p.w ? pass(g, x, p, n, l, beta, unit) : pass(g, x, none, n, l, beta, unit);
 }
 
 /* What f16 can hold of a line. An intB stores the zero in steps. */
@@ -165,17 +175,17 @@ fit(const struct sums *s, int has_offset, int both, struct line l)
  * with its objective. Errors are multiplied by UNIT, so that
  * the result does not depend on the scale of the weights. */
 static void
-descend(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *w,
-        size_t n, int has_offset, int both, struct line start, float unit,
-        struct line *best, double *least)
+descend(struct mpq_type t, const struct mpq_grid *g, const float *x,
+        struct importance p, size_t n, int has_offset, int both, struct line start,
+        float unit, struct line *best, double *least)
 {
     struct line l = storable(t, has_offset, start);
     double last = INFINITY;
     float beta = BETA;
 
     for (int round = 0; round <= ROUNDS; round++, beta *= KAPPA) {
-        const struct sums s = g->level ? pass_levels(g, x, w, n, l, beta, unit)
-                                       : pass_affine(g, x, w, n, l, beta, unit);
+        const struct sums s = g->level ? pass_levels(g, x, p, n, l, beta, unit)
+                                       : pass_affine(g, x, p, n, l, beta, unit);
         if (s.objective < *least) {
             *least = s.objective;
             *best = l;
@@ -187,11 +197,25 @@ descend(struct mpq_type t, const struct mpq_grid *g, const float *x, const float
     }
 }
 
+/* W, brought near 1: only its proportions matter, and sums are in float. */
+static struct importance
+weigh(const float *w, size_t n)
+{
+    struct importance p = { w ? mpq_useful(w, n) : NULL, 1 };
+    float most = 0;
+
+    for (size_t i = 0; p.w && i < n; i++)
+        most = mpq_max(most, w[i]);
+    if (p.w)
+        p.unit = (float)fmin(mpq_unit((double)most), 0x1p126);
+    return p;
+}
+
 /* The best line of those that the range and NEAR, the line of least squares, lead to.
  * NEAR itself where all elements are alike, since the range has 0 in it and would say
  * nothing of them, and where sums would overflow. */
 static struct line
-solve(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *w,
+solve(struct mpq_type t, const struct mpq_grid *g, const float *x, struct importance p,
       size_t n, struct line near)
 {
     const int has_offset = !g->level && !(g->first < 0);
@@ -215,8 +239,8 @@ solve(struct mpq_type t, const struct mpq_grid *g, const float *x, const float *
         struct line start = { (hi - lo) / (top - bottom), lo };
         if (!has_offset) /* the sign is free: the longer side gets the longer end */
             start.scale = (hi > -lo ? hi : lo) / bottom;
-        descend(t, g, x, w, n, has_offset, both, start, unit, &best, &least);
-        descend(t, g, x, w, n, has_offset, both, near, unit, &best, &least);
+        descend(t, g, x, p, n, has_offset, both, start, unit, &best, &least);
+        descend(t, g, x, p, n, has_offset, both, near, unit, &best, &least);
     }
     return best;
 }
@@ -283,10 +307,10 @@ mpq_hqq_encode_row(struct mpq_type t, const float *src, const float *importance,
     mpq_encode_row(t, src, importance, dst, cols, MPQ_EFFORT_FAST);
     for (size_t from = 0; from < cols; from += block) {
         const size_t n = cols - from < block ? cols - from : block;
-        const float *w = importance ? mpq_useful(importance + from, n) : NULL;
+        const struct importance p = weigh(importance ? importance + from : NULL, n);
         mpq_grid_lines(t, out, cols, from, t.id == MPQ_INT ? 1 : n, scale, offset);
         const struct line l =
-            solve(t, &g, src + from, w, n, (struct line){ scale[0], offset[0] });
+            solve(t, &g, src + from, p, n, (struct line){ scale[0], offset[0] });
         if (t.id == MPQ_INT)
             mpq_intb_put_group(t, out, cols, from / block, l.scale,
                                has_offset ? -l.offset * mpq_inverse(l.scale) : 0.0f);

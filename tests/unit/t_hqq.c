@@ -172,6 +172,35 @@ START_TEST(what_is_too_large_to_search_is_rounded)
 }
 END_TEST
 
+/* Importance up to the greatest float, and down to where it is subnormal. */
+START_TEST(the_scale_of_the_importance_does_not_matter)
+{
+    static const float times[] = { 0x1p60f, 0x1p126f, 0x1p-120f };
+    const struct mpq_type t = type_of(served[_i / 3]);
+    static unsigned char row[COLS * 4], again[COLS * 4];
+    static float w[COLS], y[COLS], z[COLS];
+
+    make();
+    for (int c = 0; c < COLS; c++)
+        w[c] = c % 5 ? 0.25f : 1.75f;
+    mpq_hqq_encode_row(t, x[0], w, row, COLS);
+    mpq_decode_row(t, row, y, COLS);
+    for (int c = 0; c < COLS; c++)
+        w[c] *= times[_i % 3];
+    mpq_hqq_encode_row(t, x[0], w, again, COLS);
+    mpq_decode_row(t, again, z, COLS);
+    double energy = 0, error = 0;
+    for (int c = 0; c < COLS; c++) {
+        energy += ((double)y[c] - (double)x[0][c]) * ((double)y[c] - (double)x[0][c]);
+        error += ((double)z[c] - (double)x[0][c]) * ((double)z[c] - (double)x[0][c]);
+    }
+    if (_i % 3 == 0)
+        ck_assert_mem_eq(again, row, sizeof row);
+    /* at the ends of float the plain encoder's line, one to start from, is another */
+    ck_assert_double_lt(error, 1.15 * energy);
+}
+END_TEST
+
 Suite *
 mpq_suite(void)
 {
@@ -187,6 +216,7 @@ mpq_suite(void)
     tcase_add_loop_test(tc, edges_stay_finite, 0, n);
     tcase_add_loop_test(tc, constant_blocks_keep_their_value, 0, 12 * 6);
     tcase_add_loop_test(tc, what_is_too_large_to_search_is_rounded, 0, n);
+    tcase_add_loop_test(tc, the_scale_of_the_importance_does_not_matter, 0, 3 * n);
     suite_add_tcase(s, tc);
     return s;
 }
