@@ -46,7 +46,7 @@ struct group {
     int is_reached, is_folded;
     unsigned step;
     double loss;
-    double *square;    /* [cols] mean squares */
+    double *square;    /* [cols] mean squares times mpq_awq_unit */
     float *scale;      /* [cols]; all 1 unless it is folded */
     float *importance; /* [cols] of the scaled columns */
     float *out;        /* for each row or value of what makes it; NULL: nothing */
@@ -165,9 +165,10 @@ open_group(struct layer *l, int input, struct mpq_err *err)
     g->importance = mpq_array(cols, sizeof *g->importance);
     if (!g->square || !g->scale || !g->importance)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu columns", cols);
+    const double unit = mpq_awq_unit(g->in);
     for (size_t c = 0; c < cols; c++) {
         g->scale[c] = 1;
-        g->square[c] = g->in->diagonal[c] / (double)g->in->n_tokens;
+        g->square[c] = g->in->diagonal[c] / (double)g->in->n_tokens * unit;
         g->is_reached |= g->square[c] > 0;
     }
     g->is_folded = g->is_reached && can_fold(l, input);

@@ -8,10 +8,13 @@
 /* Tiles of MPQ_AWQ_ROWS rows that W has; rows of one of them. */
 size_t mpq_awq_tiles(const struct mpq_weight *w);
 size_t mpq_awq_tile_rows(const struct mpq_weight *w, size_t tile);
-/* Importance of IN's columns, by their mean squares, once they have been scaled. */
+/* What brings the mean squares of IN near 1: what is in float is times this. */
+double mpq_awq_unit(const struct mpq_input *in);
+/* Importance of IN's columns, by their mean squares times mpq_awq_unit, once they have
+ * been scaled. */
 void mpq_awq_weigh(const struct mpq_input *in, const float *scale, float *importance);
 /* Scales of least loss over all matrices that are rounded, from the mean squares
- * SQUARE[cols] (not all 0); *step tells the power, 0: all ones. */
+ * SQUARE[cols] (up to a factor, not all 0); *step tells the power, 0: all ones. */
 MPQ_MUST_CHECK int
 mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *square,
                float *scale, unsigned *step, double *least, struct mpq_err *err);

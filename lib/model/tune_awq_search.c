@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/par.h"
+#include "num/unit.h"
 
 #include <stdlib.h>
 
@@ -20,11 +21,23 @@ mpq_awq_tile_rows(const struct mpq_weight *w, size_t tile)
     return left < MPQ_AWQ_ROWS ? (size_t)left : MPQ_AWQ_ROWS;
 }
 
+double
+mpq_awq_unit(const struct mpq_input *in)
+{
+    double most = 0;
+
+    for (size_t c = 0; c < in->cols; c++)
+        most = in->diagonal[c] > most ? in->diagonal[c] : most;
+    return mpq_unit(most / (double)in->n_tokens);
+}
+
 void
 mpq_awq_weigh(const struct mpq_input *in, const float *scale, float *importance)
 {
+    const double unit = mpq_awq_unit(in);
+
     for (size_t c = 0; c < in->cols; c++)
-        importance[c] = (float)(in->diagonal[c] / (double)in->n_tokens /
+        importance[c] = (float)(in->diagonal[c] / (double)in->n_tokens * unit /
                                 ((double)scale[c] * (double)scale[c]));
 }
 
@@ -88,7 +101,7 @@ try_matrix(struct search *s, double loss[MPQ_AWQ_STEPS], struct mpq_err *err)
 }
 
 static float *
-whole_gram(const struct mpq_input *in)
+whole_gram(const struct mpq_input *in, double unit)
 {
     const size_t n = in->cols;
     float *gram =
@@ -97,7 +110,7 @@ whole_gram(const struct mpq_input *in)
     for (size_t i = 0; gram && i < n; i++)
         for (size_t k = i; k < n; k++)
             gram[i * n + k] = gram[k * n + i] =
-                (float)(in->gram[i * n + k] / (double)in->n_tokens);
+                (float)(in->gram[i * n + k] / (double)in->n_tokens * unit);
     return gram;
 }
 
@@ -108,7 +121,8 @@ mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *squ
     double loss[MPQ_AWQ_STEPS] = { 0 };
     struct trial trials[MPQ_AWQ_STEPS];
     struct search s = { .t = t, .trials = trials };
-    float *gram = whole_gram(in);
+    const double unit = mpq_awq_unit(in);
+    float *gram = whole_gram(in, unit);
     float *memory = mpq_array(2 * MPQ_AWQ_STEPS * in->cols, sizeof *memory);
     int rc = -1;
 
@@ -133,7 +147,7 @@ mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *squ
     for (unsigned i = 1; i < MPQ_AWQ_STEPS; i++)
         if (loss[i] < loss[*step])
             *step = i;
-    *least = loss[*step];
+    *least = loss[*step] / unit;
     for (size_t c = 0; c < in->cols; c++)
         scale[c] = *step ? trials[*step].scale[c] : 1;
     rc = 0;

@@ -129,6 +129,34 @@ same awq.gguf three.gguf
 run 0 mpq-stats -q -c "$text" --ctx 128 --samples 128 -f hessian -o h "$tiny"
 run 0 mpq-pack -q -p plan.tsv -m awq --hessian h -o three.gguf "$tiny"
 less "$(kld "$tiny" three.gguf)" "$(cat awq.kld)"
+# the scale of a Hessian does not matter, a power of 4 to no bit; no sum of squares is negative
+edit() { # edit FACTOR VALUE: h times FACTOR, VALUE as the first number, into e, as F64
+    python3 -c "import array, json, struct
+data = open('h', 'rb').read()
+at = 8 + struct.unpack('<Q', data[:8])[0]
+head = json.loads(data[8:at])
+for name in head:
+    if name != '__metadata__':
+        head[name]['dtype'] = 'F64'
+        head[name]['data_offsets'] = [2 * v for v in head[name]['data_offsets']]
+head = json.dumps(head).encode()
+x = array.array('d', [v * $1 for v in array.array('f', data[at:])])
+x[0] = $2
+open('e', 'wb').write(struct.pack('<Q', len(head)) + head + x.tobytes())"
+}
+if command -v python3 >/dev/null; then
+    cp plan.tsv awq.tsv; plan q4_0 >gptq.tsv
+    run 0 mpq-pack -q -p gptq.tsv -m gptq --effort fast --hessian h -o gptq.gguf "$tiny"
+    for factor in 2.0**500 2.0**-500; do
+        edit $factor 'x[0]'
+        for m in awq gptq; do
+            effort=default file=three.gguf
+            [ $m = awq ] || effort=fast file=gptq.gguf
+            run 0 mpq-pack -q -p $m.tsv -m $m --effort $effort --hessian e -o scaled.gguf "$tiny"
+            same scaled.gguf $file
+        done
+    done
+fi
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -o hf.gguf "$hf"
 less "$(kld "$tiny" hf.gguf)" "$(cat awq.kld)"
 # what is quantized and stays so takes nothing over
