@@ -321,8 +321,14 @@ add_input(struct mpq_hessian *h, const struct gram *g, struct mpq_err *err)
                         g->tensor->name);
     if (read_gram(h, g, in->gram, err) < 0)
         return -1;
-    for (size_t c = 0; c < in->cols; c++)
+    for (size_t c = 0; c < in->cols; c++) {
         in->diagonal[c] = in->gram[c * in->cols + c];
+        if (in->diagonal[c] < 0) /* of squares, so no sum over any inputs */
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s: tensor %s: its diagonal has %g at column %zu, a sum "
+                            "of squares is not negative",
+                            h->name, g->tensor->name, in->diagonal[c], c);
+    }
     return 0;
 }
 

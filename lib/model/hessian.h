@@ -28,7 +28,8 @@ MPQ_MUST_CHECK int mpq_hessian_open(struct mpq_hessian **out, const char *path,
 void mpq_hessian_free(struct mpq_hessian *h);
 /* Reads the inputs of LAYER, greater than that of the call before, into *in [*n], which
  * live until the next call; gram and diagonal are set, traces not. None when the stream
- * has none of it. -1 when it is cut short or has NaN or infinity. */
+ * has none of it. -1 when it is cut short, has NaN or infinity, or less than 0 on a
+ * diagonal. */
 MPQ_MUST_CHECK int
 mpq_hessian_layer(struct mpq_hessian *h, size_t layer, const struct mpq_input **in,
                   size_t *n, struct mpq_err *err);

@@ -156,6 +156,12 @@ if command -v python3 >/dev/null; then
             same scaled.gguf $file
         done
     done
+    edit 1 -0.5
+    for m in awq gptq; do
+        run 1 mpq-pack -q -p $m.tsv -m $m --hessian e -o no.gguf "$tiny"
+        one_line; says "e: tensor blk.0.attn_q.gram: its diagonal has -0.5 at column 0"
+        absent no.gguf
+    done
 fi
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -o hf.gguf "$hf"
 less "$(kld "$tiny" hf.gguf)" "$(cat awq.kld)"
