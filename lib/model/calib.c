@@ -181,6 +181,27 @@ out:
     return rc;
 }
 
+/* Past white space from AT on, up to END at most. */
+static size_t
+skip_blanks(const char *text, size_t at, size_t end)
+{
+    while (at < end && (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r')))
+        at++;
+    return at;
+}
+
+/* Where JSON lines begin: behind the byte order mark that some editors write. *is_json:
+ * does an object come first? */
+static size_t
+find_start(const char *text, size_t size, int *is_json)
+{
+    const size_t start = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    const size_t first = skip_blanks(text, start, size);
+
+    *is_json = first < size && text[first] == '{';
+    return start;
+}
+
 static int
 read_lines(struct reader *r, const char *text, size_t size, struct mpq_err *err)
 {
@@ -191,7 +212,8 @@ read_lines(struct reader *r, const char *text, size_t size, struct mpq_err *err)
         const size_t n = end ? (size_t)(end - (text + at)) : size - at;
         if (r->n_seqs && r->c->seqs.n == r->n_seqs)
             break;
-        if (n && read_line(r, text + at, n, line, err) < 0)
+        if (skip_blanks(text, at, at + n) < at + n &&
+            read_line(r, text + at, n, line, err) < 0)
             return -1;
         at += n + 1;
     }
@@ -224,12 +246,15 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     if (mpq_map_open(&map, path, err) < 0)
         goto out;
     const char *text = (const char *)map.data;
-    if (map.size == 0)
+    const size_t size = (size_t)map.size;
+    int is_json;
+    const size_t start = find_start(text, size, &is_json);
+    if (size == 0)
         mpq_fail(err, MPQ_EDATA, "%s: an empty text", r.name);
-    else if (text[0] == '{')
-        rc = read_lines(&r, text, (size_t)map.size, err);
+    else if (is_json)
+        rc = read_lines(&r, text + start, size - start, err);
     else
-        rc = cut_text(&r, text, (size_t)map.size, err);
+        rc = cut_text(&r, text, size, err);
     mpq_map_close(&map);
 out:
     mpq_tokenizer_free(tok);

@@ -2,7 +2,8 @@
  * A text to calibrate with, as sequences of tokens. Plain text is cut into chunks of
  * CTX tokens, the rest at its end left out, the first token of each replaced by BOS
  * where the model asks for it, as llama-imatrix does. JSON lines (a file that begins
- * with '{') are a sequence each, cut at CTX tokens:
+ * with '{', behind a byte order mark and white space if need be) are a sequence each,
+ * cut at CTX tokens; lines of white space alone are passed over:
  *
  *   {"tokens": [1, 5], "vocabulary": "0123456789abcdef", "text": "..."}
  *   {"text": "..."}

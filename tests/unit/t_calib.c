@@ -136,6 +136,25 @@ START_TEST(lines_are_sequences)
 }
 END_TEST
 
+/* What editors put around lines does not make a text of them. */
+START_TEST(marks_and_blank_lines_are_passed_over)
+{
+    static const char *const texts[] = {
+        "\xef\xbb\xbf{\"text\": \"ab\"}\n{\"text\": \"c\"}\n",
+        "\n\r\n \t\n{\"text\": \"ab\"}\n{\"text\": \"c\"}",
+        "  {\"text\": \"ab\"}\n{\"text\": \"c\"}",
+        "\xef\xbb\xbf\r\n{\"text\": \"ab\"}\r\n\r\n \t \r\n{\"text\": \"c\"}\r\n\r\n",
+    };
+    struct mpq_calib c;
+
+    read_good(&c, texts[_i], 8, 0);
+    ck_assert_uint_eq(c.seqs.n, 2);
+    is(&c, 0, "^_ab");
+    is(&c, 1, "^_c");
+    mpq_calib_free(&c);
+}
+END_TEST
+
 static const struct {
     const char *model, *text, *says;
 } bad[] = {
@@ -145,6 +164,7 @@ static const struct {
     { MODEL, "abcdefgh\377ij", "byte 8" },
     { MODEL, "{\"text\": \"abc\"}\n{\"text\": 1}\n", ":2: neither text nor prompt" },
     { MODEL, "{\"text\": \"abc\"}\n\n{\"text\": \"ab\n", ":3: " },
+    { MODEL, "\xef\xbb\xbf\r\n \r\n{\"text\": 1}\n", ":3: neither text nor prompt" },
     { MODEL, "{\"prompt\": \"abc\"}\n", ":1: neither text nor prompt" },
     { MODEL, "{\"prompt\": \"abc\", \"choices\": [\"a\"], \"gold\": 1}\n",
       ":1: neither" },
@@ -237,6 +257,7 @@ mpq_suite(void)
 
     tcase_add_test(tc, text_is_cut_into_chunks_with_bos_first);
     tcase_add_test(tc, lines_are_sequences);
+    tcase_add_loop_test(tc, marks_and_blank_lines_are_passed_over, 0, 4);
     tcase_add_loop_test(tc, what_is_wrong_is_told_with_its_place, 0,
                         sizeof bad / sizeof *bad);
     tcase_add_test(tc, sequences_are_joined_and_cut_anew);
