@@ -78,8 +78,8 @@ void mpq_forward_tap(struct mpq_forward *f, mpq_tap_fn *tap, void *ctx);
 MPQ_MUST_CHECK int mpq_forward_embed(struct mpq_forward *f, const struct mpq_seqs *q,
                                      struct mpq_states *x, struct mpq_err *err);
 /* Takes x through LAYER, in place: decodes its weights, which stay until the next call.
- * -1 also when a hidden state becomes NaN or infinite:
- * the message names the layer. */
+ * -1 also when a hidden state becomes NaN or infinite: the message names the weight
+ * that is, or the layer where all are finite. */
 MPQ_MUST_CHECK int
 mpq_forward_layer(struct mpq_forward *f, size_t layer, const struct mpq_seqs *q,
                   struct mpq_states *x, struct mpq_err *err);

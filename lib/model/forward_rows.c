@@ -4,6 +4,7 @@
 #include "num/linalg.h"
 #include "num/vmath.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 float *
@@ -144,15 +145,36 @@ mpq_fwd_activate(const struct mpq_fwd_group *g, float *gate, float *up, size_t r
     }
 }
 
+/* Names the first number of the layer's matrices that is NaN or infinite: those that
+ * are used as they lie in the file have not been looked at. -1 when there is one. */
+static int
+check_weights(const struct mpq_fwd_group *g, struct mpq_err *err)
+{
+    int rc = 0;
+
+    for (int m = 0; rc == 0 && m < MPQ_FWD_MATS; m++) {
+        const struct mpq_weight *w = g->layer->weight[m];
+        float *row = w ? malloc((size_t)w->cols * sizeof *row) : NULL;
+        for (uint64_t i = 0; row && rc == 0 && i < w->rows; i++)
+            rc = mpq_source_read_rows(g->f->s, w, i, 1, row, err);
+        free(row);
+    }
+    return rc;
+}
+
 int
 mpq_fwd_check(const struct mpq_fwd_group *g, size_t row, size_t n, struct mpq_err *err)
 {
-    for (size_t i = 0; i < n; i++)
-        if (!mpq_vfinite(mpq_fwd_state(g, row + i), g->f->net.n_embd))
-            return mpq_fail(err, MPQ_EDATA,
-                            "%s: blk.%zu: a hidden state becomes NaN or infinite there"
-                            " (token %zu)",
-                            mpq_source_name(g->f->s), g->layer->index,
-                            g->row + row + i + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (mpq_vfinite(mpq_fwd_state(g, row + i), g->f->net.n_embd))
+            continue;
+        if (check_weights(g, err) < 0)
+            return -1;
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: blk.%zu: a hidden state becomes NaN or infinite there"
+                        " (token %zu)",
+                        mpq_source_name(g->f->s), g->layer->index,
+                        g->row + row + i + 1);
+    }
     return 0;
 }

@@ -89,7 +89,8 @@ void mpq_fwd_finish_product(const struct mpq_fwd_group *g, size_t row, size_t n,
 /* gate = act(gate) * up in rows of N columns, which begin at column COL. */
 void mpq_fwd_activate(const struct mpq_fwd_group *g, float *gate, float *up,
                       size_t rows, size_t n, size_t ld, size_t col);
-/* Refuses hidden states that are not finite. */
+/* Refuses hidden states that are not finite, naming a weight of the layer that is not
+ * either, or else the token. */
 MPQ_MUST_CHECK int
 mpq_fwd_check(const struct mpq_fwd_group *g, size_t row, size_t n, struct mpq_err *err);
 

@@ -233,6 +233,17 @@ at=$(($(wc -c <nan.gguf) - 200000)) # within the last layer
 i=0; while [ $i -lt 400 ]; do printf '\177\177'; i=$((i + 1)); done |
     dd of=nan.gguf bs=1 seek=$at conv=notrunc 2>/dev/null
 run 1 mpq-eval --chunks 2 -x "$text" nan.gguf; one_line; says "blk.4: a hidden state becomes NaN or infinite"
+# a NaN of the file is named by its place, also where matrices are used as they lie there:
+# row 2, column 3 of the last matrix, 36 x 52, before the final norm
+mpq-stats -q --only moments "$top/tests/data/nets/llama.gguf" |
+    awk 'BEGIN { print "#unit\ttype" } /^##tensor/ { print $2 "\tf32" }' >f32.tsv
+run 0 mpq-pack -q -p f32.tsv -o f32.gguf "$top/tests/data/nets/llama.gguf"
+at=$(($(wc -c <f32.gguf) - 160 - 36 * 52 * 4 + (52 + 2) * 4))
+printf '\377\377\377\177' | dd of=f32.gguf bs=1 seek=$at conv=notrunc 2>/dev/null
+for tool in "mpq-eval --chunks 2 -x" "mpq-stats -c"; do
+    run 1 $tool "$text" --ctx 32 f32.gguf
+    one_line; says "f32.gguf: tensor blk.2.ffn_down.weight: row 2, column 3: value is NaN"
+done
 # and what the vocabulary does: the last row of token_embd, before all other tensors
 cp "$model" nan.gguf
 rest=$(mpq-stats -q --only moments "$model" | awk '/^##tensor blk/ { n += 2 * $4 * $5 } END { print n + 11 * 1024 }')
