@@ -56,9 +56,12 @@ read_sizes(struct mpq_net *net, const struct mpq_source *s, struct mpq_err *err)
     const struct mpq_hparams *h = mpq_source_hparams(s);
     const struct mpq_weight *embed = mpq_source_find(s, "token_embd");
 
-    if (!embed || embed->tensor.n_dims != 2)
+    if (!embed)
         return mpq_fail(err, MPQ_EDATA, "%s: tensor token_embd is missing",
                         mpq_source_name(s));
+    if (embed->tensor.n_dims != 2)
+        return mpq_fail(err, MPQ_EDATA, "%s: tensor %s: has %u dimensions, not 2",
+                        mpq_source_name(s), embed->file_name, embed->tensor.n_dims);
     if (put_size(&net->n_layer, h->n_layer, "the number of layers", s, err) < 0 ||
         put_size(&net->n_embd, h->n_embd, "the width", s, err) < 0 ||
         put_size(&net->n_head, h->n_head, "the number of heads", s, err) < 0 ||
@@ -89,6 +92,11 @@ check_shape(const struct mpq_source *s, const struct mpq_weight *w, size_t rows,
     if (rows ? t->n_dims == 2 && w->rows == rows && w->cols == cols
              : t->n_elements == cols && w->cols == cols)
         return 0;
+    if (rows && t->n_dims > 2)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: tensor %s: has %u dimensions, the hyper-parameters ask "
+                        "for a matrix of %zu x %zu",
+                        mpq_source_name(s), w->file_name, t->n_dims, rows, cols);
     if (rows)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: tensor %s: %" PRIu64 " x %" PRIu64

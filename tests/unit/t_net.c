@@ -50,6 +50,8 @@ struct builder {
     int found;
     size_t data;
 };
+/* The matrix of this name has a third dimension, 1, in all layers. */
+static const char *deep;
 
 static void
 put(struct builder *b, int layer, const struct shape *shapes, size_t n)
@@ -64,14 +66,14 @@ put(struct builder *b, int layer, const struct shape *shapes, size_t n)
         }
         if (s.cols == 0)
             continue;
-        const uint64_t dim[] = { s.cols, s.rows };
+        const uint64_t dim[] = { s.cols, s.rows, 1 };
+        const unsigned n_dims = !s.rows ? 1 : deep && !strcmp(deep, s.name) ? 3 : 2;
         if (layer < 0)
             snprintf(name, sizeof name, "%s", s.name);
         else
             snprintf(name, sizeof name, "model.layers.%d.%s", layer, s.name);
         ck_assert_int_eq(
-            mpq_st_put_tensor(b->h, name, MPQ_TYPE(MPQ_F16), s.rows ? 2 : 1, dim, NULL),
-            0);
+            mpq_st_put_tensor(b->h, name, MPQ_TYPE(MPQ_F16), n_dims, dim, NULL), 0);
         b->data += (size_t)(s.cols * (s.rows ? s.rows : 1)) * 2;
     }
 }
@@ -202,6 +204,27 @@ START_TEST(refuses_what_it_would_compute_wrongly)
     ck_assert_int_eq(read_net(&net, bad[_i].config, bad[_i].other, &err), -1);
     ck_assert_msg(strstr(err.text, bad[_i].says) != NULL, "%s", err.text);
     ck_assert_ptr_null(net.window);
+}
+END_TEST
+
+START_TEST(a_third_dimension_is_told)
+{
+    static const struct {
+        const char *deep, *says;
+    } cases[] = {
+        { "mlp.up_proj.weight", "layers.0.mlp.up_proj.weight: has 3 dimensions, the "
+                                "hyper-parameters ask for a matrix of 12 x 8" },
+        { "model.embed_tokens.weight",
+          "model.embed_tokens.weight: has 3 dimensions, not 2" },
+    };
+    struct mpq_err err = { 0 };
+    struct mpq_net net;
+
+    deep = cases[_i].deep;
+    ck_assert_int_eq(
+        read_net(&net, "\"model_type\": \"llama\"", (struct shape){ 0 }, &err), -1);
+    deep = NULL;
+    ck_assert_msg(strstr(err.text, cases[_i].says) != NULL, "%s", err.text);
 }
 END_TEST
 
@@ -341,6 +364,7 @@ mpq_suite(void)
     TCase *tc = tcase_create("net");
 
     tcase_add_loop_test(tc, refuses_what_it_would_compute_wrongly, 0, COUNT(bad));
+    tcase_add_loop_test(tc, a_third_dimension_is_told, 0, 2);
     tcase_add_loop_test(tc, windows_are_where_the_configuration_has_them, 0,
                         COUNT(patterns));
     tcase_add_loop_test(tc, refuses_metadata_of_a_gguf, 0, COUNT(bad_keys));
