@@ -145,10 +145,16 @@ read_added(struct mpq_convert_vocab *v, struct mpq_err *err)
         const struct mpq_json *t = mpq_json_item(added, i), *id = mpq_json_get(t, "id");
         size_t n;
         const char *s = mpq_json_str(mpq_json_get(t, "content"), &n);
-        if (!s || !n || strlen(s) != n)
+        if (!s || !n)
             return mpq_fail(err, MPQ_EDATA,
                             "%s: tokenizer.json: added token %zu has no content",
                             mpq_source_name(v->source), i);
+        if (strlen(s) != n)
+            return mpq_fail(
+                err, MPQ_EDATA,
+                "%s: tokenizer.json: added token %zu has a character U+0000, which is "
+                "not supported",
+                mpq_source_name(v->source), i);
         const int special = flag_at(t, "special") || looks_special(s, n);
         uint64_t at;
         if (set_token(v, id, s, n, special ? MPQ_TOK_CONTROL : MPQ_TOK_USER, err) < 0)
@@ -374,7 +380,12 @@ put_all(struct mpq_convert_vocab *v, struct mpq_err *err)
 
     v->model = mpq_json_get(v->json, "model");
     type = text_at(v->model, "type");
-    if ((*type && strcmp(type, "BPE") != 0) || !mpq_json_get(v->model, "merges"))
+    const int has_merges = mpq_json_is_array(mpq_json_get(v->model, "merges"));
+    if (!strcmp(type, "BPE") && !has_merges)
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: tokenizer.json: model.merges is no array of pairs",
+                        mpq_source_name(v->source));
+    if ((*type && strcmp(type, "BPE") != 0) || !has_merges)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: tokenizer.json: a tokenizer of type %.40s cannot become a "
                         "GGUF's, BPE can: -f safetensors",

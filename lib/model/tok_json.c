@@ -82,6 +82,11 @@ read_vocab(const struct reader *r, struct mpq_err *err)
         if (!s || !n || mpq_json_u64(mpq_json_get(v, "id"), &id) != 1)
             return mpq_fail(err, MPQ_EDATA,
                             "%s: added token %zu has no content or no id", r->name, i);
+        if (strlen(s) != n) /* texts of tokens end at a byte 0 */
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s: added token %zu has a character U+0000, which is not "
+                            "supported",
+                            r->name, i);
         if (set_token(r, id, count + mpq_json_count(added), s, n,
                       flag_at(v, "special") ? MPQ_TOK_CONTROL : MPQ_TOK_USER, err) < 0)
             return -1;

@@ -131,6 +131,9 @@ again; rm m/config.json; run 1 mpq-pack -p p.tsv -f gguf -o no.gguf m; one_line;
 again; echo '{' >m/tokenizer.json; bad "tokenizer.json"
 again; echo '{' >m/tokenizer_config.json; bad "tokenizer_config.json"
 again; edit tokenizer.json 's/"type": *"BPE"/"type": "Unigram"/'; bad "a tokenizer of type Unigram"
+again; edit tokenizer.json 's/"merges"/"marges"/'; bad "model.merges is no array of pairs"
+again; edit tokenizer.json 's/"content": *"<s>"/"content": "<\\u0000s>"/'
+bad "tokenizer.json: added token 0 has a character U+0000"
 # more tokens than rows, and fewer: those are padded
 again; edit tokenizer.json 's/"id": 2,/"id": 96,/'; bad "has id 96, the embedding 96 rows"
 again; edit tokenizer.json 's/"z": *[0-9]*,//'

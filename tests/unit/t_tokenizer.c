@@ -627,6 +627,7 @@ static const struct {
     { "\"a b\"", "\"b a\"", "merge 0 (b a) names no tokens" },
     { "[\"a b\"]", "7", "model.merges is no array of pairs" },
     { "\"id\":4,", "", "added token 0 has no content or no id" },
+    { "\"<s>\"", "\"<\\u0000s>\"", "added token 0 has a character U+0000" },
     { "\"id\":4", "\"id\":2", "tokens ab and <s> have the same id 2" },
     { "\"id\":4,\"content\":\"<s>\"", "\"id\":4,\"content\":\"b\"",
       "tokens 1 and 4 are both b" },
