@@ -268,6 +268,27 @@ derive(struct mpq_source *s)
         h->n_head_kv = h->n_head;
 }
 
+/* Tensors of layers that config.json does not count: the folder is of another model
+ * than it. Those that predict tokens further ahead come behind the others and are
+ * counted apart. (A GGUF's block_count may leave them out.) */
+static int
+check_counted(const struct mpq_source *s, uint64_t n_layer, struct mpq_err *err)
+{
+    const uint64_t declared = s->hparams.n_layer;
+    uint64_t ahead = 0;
+
+    if (!s->config || mpq_source_keys(s) || !declared || n_layer <= declared)
+        return 0;
+    if (config_u64(s, "num_nextn_predict_layers", &ahead, err) < 0)
+        return -1;
+    if (n_layer - declared <= ahead)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: config.json: num_hidden_layers is %" PRIu64
+                    ", tensors there are of %" PRIu64 " layers",
+                    s->name, declared, n_layer);
+}
+
 /* Every layer must have tensors: a shard opened alone or a cut stream shows here. */
 static int
 check_layers(struct mpq_source *s, struct mpq_err *err)
@@ -289,6 +310,8 @@ check_layers(struct mpq_source *s, struct mpq_err *err)
                         "%s: %" PRIu64
                         " layers are declared, tensors there are of %" PRIu64,
                         s->name, declared, next);
+    if (check_counted(s, next, err) < 0)
+        return -1;
     s->hparams.n_layer = next;
     return 0;
 }

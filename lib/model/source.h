@@ -30,7 +30,9 @@ struct mpq_weight {
 /* Hyper-parameters, from GGUF metadata or config.json; where these leave one out, from
  * the tensors' shapes; 0 where nothing tells. Where a model has a number for each layer
  * (head_count, feed_forward_length), the greatest. n_layer is one more than the last
- * layer that has tensors. The rest is the file's word: not held against the shapes. */
+ * layer that has tensors, at most what config.json counts (with
+ * num_nextn_predict_layers). The rest is the file's word: not held against the shapes.
+ */
 struct mpq_hparams {
     char arch[64];  /* GGUF's name: llama, qwen2, gemma3 ... */
     char name[128]; /* general.name, or the config's name; never a path */

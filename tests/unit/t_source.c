@@ -615,6 +615,38 @@ START_TEST(a_config_that_cannot_be_is_refused)
 }
 END_TEST
 
+/* Layers that predict tokens further ahead come behind those that are counted. */
+START_TEST(more_layers_than_the_config_counts_are_refused)
+{
+    static const struct shape three[] = {
+        { "model.layers.0.mlp.down_proj.weight", 8, 12 },
+        { "model.layers.1.mlp.down_proj.weight", 8, 12 },
+        { "model.layers.2.mlp.down_proj.weight", 8, 12 },
+    };
+    static const char *const good[] = {
+        "{\"num_hidden_layers\": 3}",
+        "{\"num_hidden_layers\": 2, \"num_nextn_predict_layers\": 1}",
+        "{\"hidden_size\": 8}",
+    };
+    static const char *const wrong[] = {
+        "{\"num_hidden_layers\": 2}",
+        "{\"num_hidden_layers\": 2, \"num_nextn_predict_layers\": 0}",
+    };
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        put_st("m.safetensors", three, 3, good[i]);
+        struct mpq_source *s = open_model(in_tmp("m.safetensors"), NULL);
+        ck_assert_uint_eq(mpq_source_hparams(s)->n_layer, 3);
+        mpq_source_free(s);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        put_st("m.safetensors", three, 3, wrong[i]);
+        ck_says(refusal(in_tmp("m.safetensors"), NULL, "m.safetensors: "),
+                "num_hidden_layers is 2, tensors there are of 3 layers");
+    }
+}
+END_TEST
+
 START_TEST(a_missing_config_is_refused_only_where_the_user_names_one)
 {
     put_st("m.safetensors", one_layer, ONE_LAYER, NULL);
@@ -863,6 +895,7 @@ mpq_suite(void)
                         sizeof configs / sizeof *configs);
     tcase_add_loop_test(tc, a_config_that_cannot_be_is_refused, 0,
                         sizeof bad_configs / sizeof *bad_configs);
+    tcase_add_test(tc, more_layers_than_the_config_counts_are_refused);
     tcase_add_test(tc, a_missing_config_is_refused_only_where_the_user_names_one);
     tcase_add_test(tc, fused_and_expert_matrices_have_their_roles);
     tcase_add_test(tc, norms_on_both_sides_are_told_apart);
