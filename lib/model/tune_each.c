@@ -196,7 +196,7 @@ quantize(struct mpq_tune_each *e, struct mpq_tune *t, int layer, struct mpq_type
             return -1;
     }
     for (size_t i = 0; i < t->file->n; i++)
-        if (!t->ready[i] && mpq_tune_plain(t, &t->file->pieces[i], NULL, err) < 0)
+        if (!t->ready[i] && mpq_tune_plain(t, &t->file->pieces[i], err) < 0)
             return -1;
     return 0;
 }

@@ -117,7 +117,7 @@ find_factor(struct layer *l, const struct mpq_input *in, struct mpq_type type)
 static int
 leave(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err)
 {
-    if (mpq_tune_plain(t, p, NULL, err) < 0)
+    if (mpq_tune_plain(t, p, err) < 0)
         return -1;
     mpq_tune_tell(
         t, p, &(struct mpq_tuned){ .weight = p->weight, .how = MPQ_TUNED_UNREACHED });

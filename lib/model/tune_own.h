@@ -53,10 +53,9 @@ MPQ_MUST_CHECK int mpq_tune_scratch(struct mpq_tune *t, size_t n, struct mpq_err
 MPQ_MUST_CHECK int
 mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *inverse,
              const struct mpq_importance *importance, struct mpq_err *err);
-/* Encodes all rows of P one by one, weighed by DIAGONAL[cols] (NULL: by what the run
- * has for it). */
-MPQ_MUST_CHECK int mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p,
-                                  const double *diagonal, struct mpq_err *err);
+/* Encodes all rows of P one by one, weighed by what the run has for it. */
+MPQ_MUST_CHECK int
+mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err);
 /* The same for every piece of LAYER (SIZE_MAX: of none) that is not ready yet, which
  * are UNSERVED. */
 MPQ_MUST_CHECK int mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err);

@@ -5,7 +5,6 @@
 #include "model/tune_own.h"
 #include "quant/hqq.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { ROWS = 32 }; /* for a thread at a time */
@@ -56,38 +55,24 @@ mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *invers
 }
 
 int
-mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, const double *diagonal,
-               struct mpq_err *err)
+mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err)
 {
     const struct mpq_importance *known = t->o->importance;
     const size_t cols = (size_t)p->weight->cols;
     struct job j = { .t = t, .piece = p, .rows_of_part = p->weight->rows };
-    float *own = NULL;
-    int rc = -1;
 
     if (mpq_tune_scratch(t, ROWS * cols, err) < 0)
         return -1;
-    if (diagonal) {
-        if (!(own = malloc(cols * sizeof *own))) {
-            mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu numbers", cols);
-            goto out;
-        }
-        for (size_t c = 0; c < cols; c++)
-            own[c] = (float)diagonal[c];
-        j.importance = own;
-    } else if (known && known[p - t->file->pieces].values) {
+    if (known && known[p - t->file->pieces].values) {
         j.importance = known[p - t->file->pieces].values;
         j.rows_of_part /= known[p - t->file->pieces].n_parts;
     }
     const struct mpq_importance weighs = { j.importance,
                                            p->weight->rows / j.rows_of_part };
     if (mpq_tune_map(t, p, NULL, &weighs, err) < 0)
-        goto out;
+        return -1;
     const size_t n = (size_t)((p->weight->rows + ROWS - 1) / ROWS);
-    rc = mpq_par_for(t->o->threads, n, encode_rows, &j, err);
-out:
-    free(own);
-    return rc;
+    return mpq_par_for(t->o->threads, n, encode_rows, &j, err);
 }
 
 int
@@ -97,7 +82,7 @@ mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err)
         const struct mpq_piece *p = &t->file->pieces[i];
         if (!t->held[i] || t->ready[i] || p->weight->layer != (int)layer)
             continue;
-        if (mpq_tune_plain(t, p, NULL, err) < 0)
+        if (mpq_tune_plain(t, p, err) < 0)
             return -1;
         mpq_tune_tell(
             t, p,

@@ -336,7 +336,7 @@ tune_embedding(struct mpq_walk *w, const struct mpq_piece *e, struct mpq_err *er
     const size_t n = mpq_forward_net(w->forward)->n_layer;
 
     if (mpq_source_find(w->t->source, "output"))
-        return mpq_tune_plain(w->t, e, NULL, err);
+        return mpq_tune_plain(w->t, e, err);
     copy_states(w);
     for (size_t l = 0; l < n; l++)
         if (mpq_forward_layer(w->forward, l, w->q, &w->x[QUANT], err) < 0)
