@@ -18,4 +18,11 @@ mpq_text_ends(const char *s, const char *with)
     return n >= m && strcmp(s + n - m, with) == 0;
 }
 
+/* Bytes of the byte order mark that some editors write before TEXT[n]: 3, or 0. */
+static inline size_t
+mpq_text_bom(const char *text, size_t n)
+{
+    return n >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 #endif

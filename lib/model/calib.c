@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/text.h"
 #include "fmt/json.h"
 #include "model/text_file.h"
 #include "num/rng.h"
@@ -195,7 +196,7 @@ skip_blanks(const char *text, size_t at, size_t end)
 static size_t
 find_start(const char *text, size_t size, int *is_json)
 {
-    const size_t start = size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    const size_t start = mpq_text_bom(text, size);
     const size_t first = skip_blanks(text, start, size);
 
     *is_json = first < size && text[first] == '{';

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/text.h"
 #include "fmt/json.h"
 #include "fmt/safe.h"
 
@@ -261,7 +262,8 @@ mpq_task_file_parse(struct mpq_task_file *out, const char *text, size_t n,
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", name);
         goto fail;
     }
-    for (size_t at = 0; at < n && (limit == 0 || out->n < limit); number++) {
+    for (size_t at = mpq_text_bom(text, n); at < n && (limit == 0 || out->n < limit);
+         number++) {
         const char *end = memchr(text + at, '\n', n - at);
         const size_t len = end ? (size_t)(end - text) - at : n - at;
         if (!is_blank(text + at, len) &&

@@ -151,7 +151,10 @@ cat >mc.jsonl <<'J'
 {"id": "a", "prompt": "Question: Tom has 2 apples. He buys 3 apples. How many apples does he have now?\nAnswer: 2+3=5. ####", "choices": [" 4", " 5", " 23"], "gold": 1}
 {"id": "b", "prompt": "Once upon a", "choices": [" time", " qxzj"], "gold": 1}
 J
-run 0 mpq-eval -k mc.jsonl "$model"
+run 0 mpq-eval -k mc.jsonl "$model"; cp out plain
+{ printf '\357\273\277'; cat mc.jsonl; } >mark.jsonl # a byte order mark is no part of it
+run 0 mpq-eval -k mark.jsonl "$model"; sed 's/mark/mc/g' out | grep -v '^##' >marked
+grep -v '^##' plain >rows; same marked rows; cp plain out
 equal "acc acc_norm loss " "$(grep -v '^#' out | cut -f3 | tr '\n' ' ')" metrics
 equal 0.5 "$(value acc)" acc
 equal 0.5 "$(column acc 5)" "its error"
