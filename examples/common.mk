@@ -53,6 +53,11 @@ sum = $(shell { cat $(call files,$1) | cksum; echo '$2'; } | cksum | cut -d' ' -
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
 $(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read (paths are relative to $(CURDIR)))))
+# What the metric is taken from must be in the problems, or it is missed at the very end.
+key := $(if $(filter acc acc_norm,$(METRIC)),choices,$(if $(filter em,$(METRIC)),answer))
+ifneq ($(and $(key),$(filter %.jsonl,$(EVAL))),)
+$(if $(shell grep -l '"$(key)"' '$(EVAL)'),,$(error METRIC=$(METRIC): the problems of $(EVAL) have no "$(key)"))
+endif
 W := $(WORK)/$(call sum,$(inputs),$(options))
 S := $W/$(label)
 M := $S$(if $(finals),/$(call sum,$(finals),$(measure)))

@@ -85,6 +85,7 @@ prints "LOSES TO uniform (.9)"; prints "beats random.best (.1)"; prints "cannot 
 # what is wrong is said, and nothing is left
 wrong() { run 2 make -s -f "$ex/$1/Makefile" WORK="$tmp/w" OUT="$tmp/w.gguf" "$2"; absent w w.gguf; }
 wrong tasa MODEL=absent.gguf; says "absent.gguf: cannot be read"
+wrong tasa METRIC=acc; says "METRIC=acc: the problems of"
 wrong tasa EVAL=absent.jsonl; says "absent.jsonl: cannot be read"
 cp "$tiny/tiny-model.gguf" m.gguf
 wrong tasa MODEL=m.gguf; says "SIZE: how large may the file be?"
