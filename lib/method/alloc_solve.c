@@ -49,7 +49,8 @@ mpq_alloc_interval(const struct mpq_alloc *a, uint64_t *low, uint64_t *high)
     struct mpq_knap k = problem(a, 0);
 
     *low = a->fixed_size + mpq_knap_min_size(&k);
-    *high = a->fixed_size + mpq_knap_max_size(&k);
+    const struct mpq_control c = { &k, a->error, a->params, a->type, a->n_types + 1 };
+    *high = a->fixed_size + mpq_control_most(&c);
 }
 
 double

@@ -227,3 +227,31 @@ mpq_control_spend(const struct mpq_control *c, struct mpq_knap_plan *p)
     }
     mpq_knap_sum(k, p);
 }
+
+/* Is choice A better than B where size does not matter? */
+static int
+is_better(const struct mpq_control *c, size_t a, size_t b)
+{
+    const double *damage = c->k->damage;
+
+    if (damage[a] < damage[b] || damage[a] > damage[b])
+        return damage[a] < damage[b];
+    if (c->error[a] < c->error[b] || c->error[a] > c->error[b])
+        return c->error[a] < c->error[b];
+    return c->k->size[a] < c->k->size[b];
+}
+
+uint64_t
+mpq_control_most(const struct mpq_control *c)
+{
+    const struct mpq_knap *k = c->k;
+    uint64_t sum = 0;
+
+    for (size_t u = 0; u < k->n_units; u++) {
+        size_t best = k->first[u];
+        for (size_t i = best + 1; i < k->first[u + 1]; i++)
+            best = is_better(c, i, best) ? i : best;
+        sum += k->size[best];
+    }
+    return sum;
+}

@@ -44,5 +44,8 @@ mpq_control_topk(const struct mpq_control *c, uint32_t low, uint32_t high,
 /* Room that is left goes where it costs nothing: to choices of the same damage or less
  * (a score of 0, say) whose type has less error. Updates *p. */
 void mpq_control_spend(const struct mpq_control *c, struct mpq_knap_plan *p);
+/* Size of the plan of least damage where there is room for all: above it a budget binds
+ * no more. */
+uint64_t mpq_control_most(const struct mpq_control *c);
 
 #endif

@@ -23,22 +23,6 @@ mpq_knap_min_size(const struct mpq_knap *k)
     return sum;
 }
 
-uint64_t
-mpq_knap_max_size(const struct mpq_knap *k)
-{
-    uint64_t sum = 0;
-
-    for (size_t u = 0; u < k->n_units; u++) {
-        size_t best = k->first[u];
-        for (size_t c = best + 1; c < k->first[u + 1]; c++)
-            if (k->damage[c] < k->damage[best] ||
-                (k->damage[c] == k->damage[best] && k->size[c] < k->size[best]))
-                best = c;
-        sum += k->size[best];
-    }
-    return sum;
-}
-
 void
 mpq_knap_sum(const struct mpq_knap *k, struct mpq_knap_plan *p)
 {

@@ -41,9 +41,6 @@ struct mpq_knap_plan {
 
 /* Sum of each unit's smallest choice. */
 uint64_t mpq_knap_min_size(const struct mpq_knap *k);
-/* Size of the plan of least damage without a budget (of several, the smallest): above
- * it a budget binds no more. */
-uint64_t mpq_knap_max_size(const struct mpq_knap *k);
 
 /* Sets p->damage and p->size from p->pick. */
 void mpq_knap_sum(const struct mpq_knap *k, struct mpq_knap_plan *p);

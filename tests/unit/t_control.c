@@ -60,7 +60,7 @@ START_TEST(every_control_fills_the_budget_to_half_a_percent)
 
     build(UNITS, 1);
     for (uint64_t budget = mpq_knap_min_size(&k) * 102 / 100;
-         budget < mpq_knap_max_size(&k); budget += budget / 37) {
+         budget < mpq_control_most(&c); budget += budget / 37) {
         k.budget = budget;
         ck_assert_int_eq(by_name(names[_i], &err), 0);
         ck_assert_uint_le(p.size, budget);
@@ -198,6 +198,7 @@ START_TEST(what_costs_nothing_is_spent_on_the_types_of_less_error)
     ck_assert_double_eq(p.damage, error[2 * TYPES + 3] + error[3 * TYPES + 3]);
     ck_assert_uint_eq(pick[0], 2);
     ck_assert_uint_eq(pick[1], 2);
+    ck_assert_uint_eq(mpq_control_most(&c), 4 * 8000); /* with room for all */
 }
 END_TEST
 
