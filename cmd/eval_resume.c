@@ -41,8 +41,7 @@ next_line(struct past *p, size_t *n)
     return line;
 }
 
-/* Says where a line parts from what it should be; what is alike and long is left out.
- */
+/* Says where a line parts from what it should be; what is alike before is cut. */
 static int
 refuse(const struct past *p, const char *line, size_t n, const char *want,
        struct mpq_err *err)

@@ -95,25 +95,33 @@ inverse_of(uint32_t most)
     return most < least || most >= infinity ? 0 : 127.0f / mpq_bits_f32(most);
 }
 
+/* The scale of a block of BLOCK whose largest size has the bits MOST. */
+INLINE float
+scale_of(uint32_t most, unsigned block)
+{
+    const float inverse = inverse_of(most);
+
+    if (most >= infinity)
+        return NAN;
+    if (!(inverse > 0))
+        return 0;
+    return block == 32 ? as_f16(mpq_bits_f32(most) / 127.0f) : 1.0f / inverse;
+}
+
 MPQ_CLONES static void
 round_row_32(const struct place *p, const float *src)
 {
     for (size_t col = 0; col < p->x->cols; col += 32) {
         const uint32_t most = largest(src + col, 32);
         const float d = mpq_bits_f32(most) / 127.0f, inverse = inverse_of(most);
-        float scale = inverse > 0 ? as_f16(d) : 0, times;
-        signed char code[STEP];
-        int32_t sum[2];
+        signed char code[STEP] = { 0 };
+        int32_t sum[2] = { 0, 0 };
         if (inverse > 0)
             round_32(src + col, inverse, code, sum);
-        else
-            memset(code, 0, sizeof code), memset(sum, 0, sizeof sum);
-        times = as_f16(d * (float)(sum[0] + sum[1]));
-        if (most >= infinity)
-            scale = times = NAN;
         put_codes(p, col, code);
-        put_sum(p, col, 32, sum[0] + sum[1], times);
-        put_scale(p, col, 32, scale);
+        put_sum(p, col, 32, sum[0] + sum[1],
+                most >= infinity ? NAN : as_f16(d * (float)(sum[0] + sum[1])));
+        put_scale(p, col, 32, scale_of(most, 32));
     }
 }
 
@@ -133,10 +141,7 @@ round_row_256(const struct place *p, const float *src)
             put_sum(p, c + 16, 16, sum[1], (float)sum[1]);
             put_sum(p, c, 32, sum[0] + sum[1], (float)(sum[0] + sum[1]));
         }
-        put_scale(p, col, 256,
-                  most >= infinity ? NAN
-                  : inverse > 0    ? 1.0f / inverse
-                                   : 0);
+        put_scale(p, col, 256, scale_of(most, 256));
     }
 }
 
@@ -145,12 +150,7 @@ mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst)
 {
     for (size_t col = 0; col < cols; col += block) {
         const uint32_t most = largest(src + col, (int)block);
-        const float inverse = inverse_of(most);
-        float scale = inverse > 0 ? 1.0f / inverse : 0;
-        if (block == 32 && inverse > 0)
-            scale = as_f16(mpq_bits_f32(most) / 127.0f);
-        if (most >= infinity)
-            scale = NAN;
+        const float inverse = inverse_of(most), scale = scale_of(most, block);
         for (size_t c = col; c < col + block; c += STEP) {
             signed char code[STEP] = { 0 };
             int32_t sum[2];
