@@ -32,7 +32,10 @@ only() {
 only cblas.h num; only lapacke.h num; only zlib.h fmt; only yaml.h fmt; only jansson.h fmt
 only pcre2.h fmt
 
-# clang before 18 makes a global symbol of every function that it picks a version of.
+# clang before 18 gives a function that it picks a version of a global symbol of another
+# name: no other file may call it, and no two may be called alike.
+grep -n '^MPQ_CLONES ' lib/*/*.c | grep -v 'MPQ_CLONES static ' |
+    sed 's/^/lint: a function with MPQ_CLONES that is not static: /' | grep . && status=1
 grep -h -A1 '^MPQ_CLONES ' lib/*/*.c | sed -n 's/^\([a-z_0-9]*\)(.*/\1/p' | sort | uniq -d |
     while read -r f; do echo "lint: two functions with MPQ_CLONES are called $f"; done |
     grep . && status=1

@@ -145,8 +145,8 @@ round_row_256(const struct place *p, const float *src)
     }
 }
 
-MPQ_CLONES void
-mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst)
+MPQ_CLONES static void
+round_row_floats(const float *src, size_t cols, unsigned block, float *dst)
 {
     for (size_t col = 0; col < cols; col += block) {
         const uint32_t most = largest(src + col, (int)block);
@@ -160,6 +160,12 @@ mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst)
                 dst[c + (size_t)i] = scale * (float)code[i];
         }
     }
+}
+
+void
+mpq_round8_row(const float *src, size_t cols, unsigned block, float *dst)
+{
+    round_row_floats(src, cols, block, dst);
 }
 
 void
