@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct score_options score = { .beta = 0.7, .scale = 1 };
+struct score_options score = { .beta = 0.7 };
 static const char *type_list;
 static int tau;
 
@@ -41,8 +41,8 @@ static const struct cli_opt opts[] = {
     { 0, "task", CLI_STR, &score.tasks, 0, 0, "LIST", "probes: tasks or texts" },
     { 0, "fill", CLI_STR, &score.fill, 0, 0, "DAMAGE",
       "one metric: what was not probed, from this table" },
-    { 0, "scale", CLI_DOUBLE, &score.scale, 0, 1e6, "X",
-      "--fill: weights' damages are X times the probes'" },
+    { 0, "scale", CLI_STR, &score.scale, 0, 0, "X,FAMILY=X",
+      "damages of weights times X, with --fill or alone" },
     { 0, "norm", CLI_CHOICE, &score.norm, 0, 0, "auto|sum|none",
       "divide by all positive deltas (auto: moa)" },
     { 0, "refine", CLI_LIST, &score.refine, 0, 0, "PLAN=DELTA",
@@ -167,6 +167,54 @@ score_write(const struct score_tables *t, const char *kind, cli_put_fn *put,
     return cli_write_table(kind, score_model(t), put_both, &x, err);
 }
 
+int
+score_put_objectives(const struct mpq_tsv *t, struct mpq_tsv_writer *w,
+                     struct mpq_err *err)
+{
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
+        if (mpq_text_begins(mpq_tsv_meta(t, i), "objective ") &&
+            mpq_tsv_put_meta(w, err, "%s", mpq_tsv_meta(t, i)) < 0)
+            return -1;
+    return 0;
+}
+
+int
+score_put_columns(const struct mpq_tsv *t, struct mpq_tsv_writer *w,
+                  struct mpq_err *err)
+{
+    struct mpq_buf text = { 0 };
+
+    for (size_t c = 0; c < mpq_tsv_cols(t); c++)
+        mpq_buf_printf(&text, "%s%s", c ? "\t" : "", mpq_tsv_col_name(t, c));
+    const int rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
+                               : mpq_tsv_columns(w, text.data, err);
+    mpq_buf_free(&text);
+    return rc;
+}
+
+int
+score_put_row(const struct mpq_tsv *t, size_t row, const int *columns,
+              const double *values, size_t n, struct mpq_tsv_writer *w,
+              struct mpq_err *err)
+{
+    struct mpq_buf text = { 0 };
+
+    for (size_t c = 0; c < mpq_tsv_cols(t); c++) {
+        size_t i = 0;
+        while (i < n && columns[i] != (int)c)
+            i++;
+        mpq_buf_adds(&text, c ? "\t" : "");
+        if (i < n)
+            mpq_buf_printf(&text, "%.17g", values[i]);
+        else
+            mpq_buf_adds(&text, mpq_tsv_cell(t, row, c));
+    }
+    const int rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
+                               : mpq_tsv_row(w, err, "%s", text.data);
+    mpq_buf_free(&text);
+    return rc;
+}
+
 /* Options that the input has no use for are refused: they would do nothing. */
 static int
 check_options(struct mpq_err *err)
@@ -193,8 +241,9 @@ check_options(struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE, "--metric is for -m moa and --tau");
     if (score.fill && (score.method < SCORE_FIRST_METRIC || tau))
         return mpq_fail(err, MPQ_EUSAGE, "--fill goes with one metric: -m kld");
-    if (!score.fill && cli_given("scale"))
-        return mpq_fail(err, MPQ_EUSAGE, "--scale goes with --fill");
+    if (score.scale && !score.fill &&
+        (tau || type_list || score.refine.n || cli_given("method")))
+        return mpq_fail(err, MPQ_EUSAGE, "--scale goes with --fill, or alone");
     if (score.fill && score.norm == 1)
         return mpq_fail(err, MPQ_EUSAGE, "--fill and --norm sum");
     if (cli_given("beta") && score.weights)
@@ -216,6 +265,8 @@ run(char **names, size_t n, struct mpq_err *err)
         return score_tau(names, n, err);
     if (score.refine.n)
         return score_refine(names, n, err);
+    if (score.scale && !score.fill)
+        return score_scale(names, n, err);
     if (score.method < SCORE_MOA)
         return score_stats(names, n, err);
     return score.fill ? score_fill(names, n, err) : score_probes(names, n, err);

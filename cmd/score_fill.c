@@ -27,6 +27,7 @@ struct job {
     double *coarse, *low, *delta, *delta_se, *damage, *se, *inputs;
     int has_inputs; /* of low, apart from them: what probes of weights do not see */
     struct mpq_fill_family *fits;
+    struct score_scales scales;
 };
 
 static void
@@ -40,6 +41,7 @@ close_job(struct job *j)
     }
     mpq_pairs_free(&j->probe);
     mpq_pairs_free(&j->all);
+    score_scales_free(&j->scales);
     score_free(&j->probes);
     score_free(&j->cheap);
     free(j->coarse);
@@ -56,15 +58,6 @@ static int
 no_memory(struct mpq_err *err)
 {
     return mpq_fail(err, MPQ_ENOMEM, "out of memory");
-}
-
-/* "ffn_down" of "blk.3.ffn_down", "layer" of "blk.3". */
-static const char *
-family_name(const char *unit)
-{
-    const char *rest = strncmp(unit, "blk.", 4) == 0 ? strchr(unit + 4, '.') : NULL;
-
-    return rest ? rest + 1 : strncmp(unit, "blk.", 4) == 0 ? "layer" : unit;
 }
 
 /* Tells NAMES[n] apart. */
@@ -118,7 +111,10 @@ read_inputs(struct job *j, char **names, size_t n, struct mpq_err *err)
     if (mpq_pairs_read(&j->probe, j->probes.all, j->probes.n, &how, err) < 0)
         return -1;
     how.kind = MPQ_PAIRS_DAMAGE;
-    return mpq_pairs_read(&j->all, j->cheap.all, 1, &how, err);
+    if (mpq_pairs_read(&j->all, j->cheap.all, 1, &how, err) < 0 ||
+        score_scales_read(&j->scales, score.scale, err) < 0)
+        return -1;
+    return score_scales_check(&j->scales, &j->all, err);
 }
 
 /* The rows of the cheap table, then those of the probe. */
@@ -147,7 +143,7 @@ make_sets(struct job *j, struct mpq_err *err)
     if (make_set(&j->types, names, n, err) < 0)
         goto out;
     for (size_t u = 0; u < j->units.n; u++)
-        names[u] = family_name(j->units.names[u]);
+        names[u] = score_family(j->units.names[u]);
     rc = make_set(&j->families, names, j->units.n, err);
 out:
     free(names);
@@ -277,15 +273,15 @@ put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
         const size_t p = pair_of(j, i);
         if (i >= j->all.n && !isnan(j->low[p]))
             continue; /* stands among the cheap ones */
-        const double inputs = isnan(j->inputs[p]) ? 0 : j->inputs[p];
+        const double inputs = isnan(j->inputs[p]) ? 0 : j->inputs[p],
+                     scale = score_scale_of(&j->scales, r->unit);
         char last[32] = "";
         if (j->has_inputs)
             snprintf(last, sizeof last, "\t%.17g", inputs);
-        if (mpq_tsv_row(w, err,
-                        "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g%s",
-                        r->unit, r->type, r->bits, r->params,
-                        score.scale * j->damage[p] + inputs, score.scale * j->se[p],
-                        j->low[p], j->delta[p], j->delta_se[p], last) < 0)
+        if (mpq_tsv_row(
+                w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g%s",
+                r->unit, r->type, r->bits, r->params, scale * j->damage[p] + inputs,
+                scale * j->se[p], j->low[p], j->delta[p], j->delta_se[p], last) < 0)
             return -1;
     }
     return 0;

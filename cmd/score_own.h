@@ -5,6 +5,7 @@
 #include "cli.h"
 
 #include "fmt/dtype.h"
+#include "method/pairs.h"
 
 /* The methods, as -m names them: first those of mpq_score_run, then those of probes. */
 enum { SCORE_MOA = 9, SCORE_FIRST_METRIC };
@@ -15,7 +16,7 @@ struct score_options {
     double beta;
     const char *weights, *tasks, *metrics; /* lists, or NULL */
     const char *fill;                      /* a table of damages, or NULL */
-    double scale;                          /* of damages of weights, with fill */
+    const char *scale;                     /* of damages of weights: a list, or NULL */
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
     struct mpq_type types[CLI_MAX_TYPES];
     size_t n_types;
@@ -44,11 +45,44 @@ const char *score_model(const struct score_tables *t);
 MPQ_MUST_CHECK int score_write(const struct score_tables *t, const char *kind,
                                cli_put_fn *put, const void *job, struct mpq_err *err);
 
+/* Parts of a table that is passed on with other numbers. Its ##objective lines: */
+MPQ_MUST_CHECK int score_put_objectives(const struct mpq_tsv *t,
+                                        struct mpq_tsv_writer *w, struct mpq_err *err);
+MPQ_MUST_CHECK int score_put_columns(const struct mpq_tsv *t, struct mpq_tsv_writer *w,
+                                     struct mpq_err *err);
+/* Row ROW with VALUES[n] in the place of its COLUMNS[n]; -1 is a column it lacks. */
+MPQ_MUST_CHECK int score_put_row(const struct mpq_tsv *t, size_t row,
+                                 const int *columns, const double *values, size_t n,
+                                 struct mpq_tsv_writer *w, struct mpq_err *err);
+
+/* "ffn_down" of "blk.3.ffn_down", "layer" of "blk.3", else UNIT itself. */
+const char *score_family(const char *unit);
+
+/* What damages of weights are multiplied with, by families. */
+enum { SCORE_MAX_SCALES = 64 };
+struct score_scales {
+    struct {
+        char *family;
+        double x;
+    } of[SCORE_MAX_SCALES];
+    size_t n;
+    double rest; /* of all other families */
+};
+/* LIST: "X,FAMILY=X,..."; NULL is 1 for all. *S is the caller's to free, even at -1. */
+MPQ_MUST_CHECK int
+score_scales_read(struct score_scales *s, const char *list, struct mpq_err *err);
+void score_scales_free(struct score_scales *s);
+double score_scale_of(const struct score_scales *s, const char *unit);
+/* -1 when a family is named that has no unit in P. */
+MPQ_MUST_CHECK int score_scales_check(const struct score_scales *s,
+                                      const struct mpq_pairs *p, struct mpq_err *err);
+
 /* What the tool does: each reads NAMES[n] and writes a table. */
 MPQ_MUST_CHECK int score_stats(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_probes(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_fill(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_refine(char **names, size_t n, struct mpq_err *err);
+MPQ_MUST_CHECK int score_scale(char **names, size_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int score_tau(char **names, size_t n, struct mpq_err *err);
 
 #endif

@@ -169,83 +169,52 @@ compute(struct job *j, struct mpq_err *err)
     return mpq_refine(j->d, j->total, n, types, j->factor, err);
 }
 
-/* ##objective lines as they are, and a line for each factor. */
+/* The row's damage and error, and what inputs have in it, times the factor of its type.
+ */
 static int
-put_meta(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
+put_row(const struct job *j, size_t row, const int columns[4], struct mpq_tsv_writer *w,
+        struct mpq_err *err)
 {
     const struct mpq_tsv *t = j->tables.meta;
-    char name[MPQ_TYPE_NAME_MAX];
-
-    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
-        if (mpq_text_begins(mpq_tsv_meta(t, i), "objective ") &&
-            mpq_tsv_put_meta(w, err, "%s", mpq_tsv_meta(t, i)) < 0)
-            return -1;
-    for (size_t i = 0; i < j->damage.n_types; i++)
-        if (mpq_tsv_put_meta(w, err, "refine %s factor=%.17g",
-                             mpq_type_name(j->damage.types[i], name), j->factor[i]) < 0)
-            return -1;
-    return 0;
-}
-
-/* One row, its damage and error times the factor of its type. */
-static int
-put_row(const struct job *j, size_t row, int type, const int scaled[2],
-        struct mpq_tsv_writer *w, struct mpq_err *err)
-{
-    const struct mpq_tsv *t = j->tables.meta;
-    struct mpq_buf text = { 0 };
+    double values[3] = { 0, 0, 0 };
     struct mpq_type own;
     size_t k = 0;
-    double x;
-    int rc = -1;
 
-    if (mpq_type_parse(mpq_tsv_cell(t, row, (size_t)type), &own) < 0)
+    if (mpq_type_parse(mpq_tsv_cell(t, row, (size_t)columns[3]), &own) < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: unknown type", mpq_tsv_name(t));
     while (!mpq_type_eq(j->damage.types[k], own)) /* all were read from this table */
         k++;
-    for (size_t c = 0; c < mpq_tsv_cols(t); c++) {
-        mpq_buf_adds(&text, c ? "\t" : "");
-        if ((int)c != scaled[0] && (int)c != scaled[1]) {
-            mpq_buf_adds(&text, mpq_tsv_cell(t, row, c));
-            continue;
-        }
-        if (mpq_tsv_double(t, row, c, &x, err) < 0)
-            goto out;
-        mpq_buf_printf(&text, "%.17g", x * j->factor[k]);
+    for (size_t i = 0; i < 3; i++) {
+        if (columns[i] >= 0 &&
+            mpq_tsv_double(t, row, (size_t)columns[i], &values[i], err) < 0)
+            return -1;
+        values[i] *= j->factor[k];
     }
-    rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
-                     : mpq_tsv_row(w, err, "%s", text.data);
-out:
-    mpq_buf_free(&text);
-    return rc;
+    return score_put_row(t, row, columns, values, 3, w, err);
 }
 
-static int
-put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
-{
-    const struct mpq_tsv *t = j->tables.meta;
-    const int scaled[2] = { mpq_tsv_find(t, "damage"), mpq_tsv_find(t, "se") };
-    const int type = mpq_tsv_find(t, "type");
-    struct mpq_buf text = { 0 };
-    int rc = 0;
-
-    for (size_t c = 0; c < mpq_tsv_cols(t); c++)
-        mpq_buf_printf(&text, "%s%s", c ? "\t" : "", mpq_tsv_col_name(t, c));
-    rc = text.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
-                     : mpq_tsv_columns(w, text.data, err);
-    mpq_buf_free(&text);
-    for (size_t r = 0; rc == 0 && r < mpq_tsv_rows(t); r++)
-        rc = put_row(j, r, type, scaled, w, err);
-    return rc;
-}
-
-/* All rows, with what stands before them. */
+/* All rows, with what stands before them: a line for each factor. */
 static int
 put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
     const struct job *j = job;
+    const struct mpq_tsv *t = j->tables.meta;
+    const int columns[4] = { mpq_tsv_find(t, "damage"), mpq_tsv_find(t, "se"),
+                             mpq_tsv_find(t, "inputs"), mpq_tsv_find(t, "type") };
+    char name[MPQ_TYPE_NAME_MAX];
 
-    return put_meta(j, w, err) < 0 || put_rows(j, w, err) < 0 ? -1 : 0;
+    if (score_put_objectives(t, w, err) < 0)
+        return -1;
+    for (size_t i = 0; i < j->damage.n_types; i++)
+        if (mpq_tsv_put_meta(w, err, "refine %s factor=%.17g",
+                             mpq_type_name(j->damage.types[i], name), j->factor[i]) < 0)
+            return -1;
+    if (score_put_columns(t, w, err) < 0)
+        return -1;
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++)
+        if (put_row(j, r, columns, w, err) < 0)
+            return -1;
+    return 0;
 }
 
 int

@@ -249,7 +249,22 @@ awk 'BEGIN { FS = OFS = "\t" } /^##/ { print; next } /^#/ { print $0, "inputs"; 
 run 0 mpq-score -m kld --fill inputs.tsv --scale 0.25 few.tsv; silent
 equal "0.525 0.5" "$(grep 'q4_0' out | awk '{ printf "%.3g %.3g\n", $5, $10 }' | sort -u)" "a quarter, and inputs"
 equal "0.01" "$(grep 'q4_0' out | awk '{ printf "%.3g\n", $7 }' | sort -u)" "cheap is of weights"
-run 2 mpq-score -m kld --scale 2 few.tsv; says "--scale goes with --fill"
+run 0 mpq-score -m kld --fill inputs.tsv --scale 0.25,ffn_down=1 few.tsv; silent
+equal "0.525 0.6" "$(grep 'q4_0' out | awk '{ printf "%.3g\n", $5 }' | sort -u | xargs)" "ffn_down as it was"
+# alone, on a table of damages
+run 0 mpq-score --scale 0.5,ffn_down=3 inputs.tsv; silent
+equal "blk.1.attn_q 0.505 0.5
+blk.1.ffn_down 0.53 0.5" "$(grep 'blk.1.*q4_0' out | awk '{ printf "%s %.3g %.3g\n", $1, $5, $7 }')" "weights' part alone"
+grep '^##tensor\|^##file' out >meta; same meta shape
+run 0 mpq-score --scale 1 cheap.tsv
+grep -v '^##' cheap.tsv | cut -f1,2 >a; grep -v '^##' out | cut -f1,2 >b; same a b
+run 2 mpq-score -m kld --scale 2 few.tsv; says "--scale goes with --fill, or alone"
+run 2 mpq-score --scale 2,ffn_dwn=1 cheap.tsv; says "--scale: cheap.tsv has no units of family ffn_dwn"
+run 2 mpq-score --scale 2,=1 cheap.tsv; says "'=1' is not X or FAMILY=X"
+run 2 mpq-score --scale ffn_down=-1 cheap.tsv; says "'ffn_down=-1' is not X or FAMILY=X"
+run 2 mpq-score --scale 2, cheap.tsv; says "'' is not X or FAMILY=X"
+run 2 mpq-score --scale 2 cheap.tsv cheap.tsv; says "--scale takes one table"
+run 1 mpq-score --scale 2 few.tsv; says "few.tsv"
 # The shape is that of DAMAGE: the probes may be of a packed file (--each back).
 sed '/^##tensor/s/ f16 / q4_0 /' few.tsv >packed.tsv
 equal 7 "$(grep -c '^##tensor.* q4_0 ' packed.tsv)" "matrices of a packed file"
