@@ -77,6 +77,7 @@ read_task(struct ev_job *j, size_t i, struct mpq_err *err)
     const struct mpq_task *t = &j->tasks.tasks[i];
     const size_t most =
         ev.limit && (!t->limit || ev.limit < t->limit) ? (size_t)ev.limit : t->limit;
+    const unsigned alone = ev.ref || ev.each ? 0 : MPQ_METRIC_KLD;
     struct mpq_task_file file, shots = { 0 };
     int rc = -1;
 
@@ -88,7 +89,7 @@ read_task(struct ev_job *j, size_t i, struct mpq_err *err)
         return -1;
     }
     rc = mpq_exam_new(&j->exams[i], t, &file, t->shots ? &shots : NULL, j->model.tok,
-                      token_flags(), mpq_report_task_metrics(j->metrics),
+                      token_flags(), mpq_report_task_metrics(j->metrics & ~alone),
                       mpq_forward_net(j->model.forward)->n_ctx, err);
     if (rc == 0 && j->exams[i].n_cut)
         cli_note("%s: %zu of %zu items cut at their beginning to the model's context",

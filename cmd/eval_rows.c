@@ -142,9 +142,10 @@ static int
 put_items(struct ev_job *j, const struct mpq_exam *x, const struct mpq_marks *m,
           struct mpq_err *err)
 {
-    static const char *const names[2][6] = {
-        { "acc", "acc_norm", "em", "loss", "pick", "pick_norm" },
-        { "acc_ref", "acc_norm_ref", "em_ref", "loss_ref", "pick_ref",
+    enum { VALUES = 5, ALL = 7 };
+    static const char *const names[2][ALL] = {
+        { "acc", "acc_norm", "em", "loss", "kld", "pick", "pick_norm" },
+        { "acc_ref", "acc_norm_ref", "em_ref", "loss_ref", NULL, "pick_ref",
           "pick_norm_ref" },
     };
     const unsigned on = j->metrics;
@@ -153,14 +154,16 @@ put_items(struct ev_job *j, const struct mpq_exam *x, const struct mpq_marks *m,
         for (int s = 0; s < 2; s++) {
             const double *values[] = { on & MPQ_METRIC_ACC ? m->acc[s] : NULL,
                                        on & MPQ_METRIC_ACC_NORM ? m->acc_norm[s] : NULL,
-                                       m->em[s], m->loss[s] };
+                                       m->em[s], m->loss[s],
+                                       s == 0 ? m->kld[s] : NULL };
             const size_t *picks[] = { values[0] ? m->pick[s] : NULL,
                                       values[1] ? m->pick_norm[s] : NULL };
-            for (size_t v = 0; v < 6; v++) {
-                struct mpq_figure f = { .n = v == 3 ? m->n_tokens[i] : 1 };
-                if (v < 4 ? !values[v] : !picks[v - 4])
+            for (size_t v = 0; v < ALL; v++) {
+                const int of_tokens = v == 3 || v == 4;
+                struct mpq_figure f = { .n = of_tokens ? m->n_tokens[i] : 1 };
+                if (v < VALUES ? !values[v] : !picks[v - VALUES])
                     continue;
-                f.value = v < 4 ? values[v][i] : (double)picks[v - 4][i];
+                f.value = v < VALUES ? values[v][i] : (double)picks[v - VALUES][i];
                 if (put_row(j, x->task->name, names[s][v], f, x->file.items[i].id,
                             v == 2 ? m->text[s][i] : ".", err) < 0)
                     return -1;
@@ -307,9 +310,9 @@ check_metrics(const struct ev_job *j, struct mpq_err *err)
         return 0;
     return mpq_fail(
         err, MPQ_EUSAGE,
-        "--only %s: nothing to measure: ppl and nll are of -x TEXT; kld, top1"
-        " and dp of a text beside --ref or --load-ref; the others of -k FILE,"
-        " choices or answers",
+        "--only %s: nothing to measure: ppl and nll are of -x TEXT; top1 and dp of a"
+        " text beside --ref or --load-ref, kld so too, and of -k FILE beside --ref; the"
+        " others of -k FILE, choices or answers",
         ev.only);
 }
 

@@ -21,7 +21,7 @@ struct mpq_eval {
 };
 
 /* Tokens to be scored: TARGETS[first[i]] to [first[i + 1]) after row ROWS[i] of the
- * hidden states. */
+ * hidden states; first[0] is 0 unless these are the last rows of more. */
 struct mpq_eval_rows {
     size_t n;
     const size_t *rows;      /* [n] */
@@ -71,11 +71,15 @@ struct mpq_eval_queries {
     const struct mpq_eval_query *queries; /* [first[n_items]] */
     const uint32_t *tokens;
 };
-/* The summed ln p of each query into logp[], of the reference model into logp_ref[]
- * (NULL without one). */
+/* Sums over the tokens of each query, [first[n_items]]. */
+struct mpq_eval_sums {
+    double *logp;     /* ln p */
+    double *logp_ref; /* the reference model's; unused without one */
+    double *kld;      /* divergence from it, where each token is predicted; or NULL */
+};
 MPQ_MUST_CHECK int
 mpq_eval_continuations(const struct mpq_eval *e, const struct mpq_eval_queries *q,
-                       double *logp, double *logp_ref, struct mpq_err *err);
+                       const struct mpq_eval_sums *out, struct mpq_err *err);
 /* Tokens that pass one model for them. */
 uint64_t mpq_eval_continuations_tokens(const struct mpq_eval_queries *q);
 

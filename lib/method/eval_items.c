@@ -142,40 +142,56 @@ mpq_eval_work_items(struct mpq_eval_work *w, const struct mpq_eval_queries *q,
     return rc;
 }
 
+void
+mpq_eval_work_add_targets(const struct mpq_eval_work *w, const double *x, double *sums)
+{
+    for (size_t i = 0; i < w->first[w->n_rows]; i++)
+        sums[w->query[i]] += x[i];
+}
+
+void
+mpq_eval_work_add_rows(const struct mpq_eval_work *w, const double *x, double *sums)
+{
+    for (size_t r = 0; r < w->n_rows; r++)
+        for (size_t i = w->first[r]; i < w->first[r + 1]; i++)
+            sums[w->query[i]] += x[r];
+}
+
 /* Items [item, end). */
 static int
 run_items(const struct mpq_eval *e, const struct mpq_eval_queries *q, size_t item,
-          size_t end, double *logp, double *logp_ref, struct mpq_err *err)
+          size_t end, const struct mpq_eval_sums *out, struct mpq_err *err)
 {
-    double *scores = NULL, *scores_ref = NULL;
+    struct mpq_eval_scores scores = { 0 };
     struct mpq_eval_work w;
     int rc = -1;
 
     if (mpq_eval_work_items(&w, q, item, end, err) < 0)
         return -1;
     const size_t n = w.first[w.n_rows];
-    scores = mpq_array(n, sizeof *scores);
-    scores_ref = mpq_array(n, sizeof *scores_ref);
-    if (!scores || !scores_ref) {
+    scores.logp = mpq_array(n, sizeof *scores.logp);
+    if (e->ref)
+        scores.logp_ref = mpq_array(n, sizeof *scores.logp_ref);
+    if (e->ref && out->kld)
+        scores.kld = mpq_array(w.n_rows, sizeof *scores.kld);
+    if (!scores.logp || (e->ref && (!scores.logp_ref || (out->kld && !scores.kld)))) {
         mpq_fail(err, MPQ_ENOMEM, "%zu continuations: out of memory", n);
         goto out;
     }
     const struct mpq_seqs seqs = mpq_eval_work_seqs(&w);
     const struct mpq_eval_rows rows = mpq_eval_work_rows(&w);
-    if (mpq_eval_group_run(e, &seqs, &rows,
-                           &(struct mpq_eval_scores){
-                               .logp = scores, .logp_ref = e->ref ? scores_ref : NULL },
-                           err) < 0)
+    if (mpq_eval_group_run(e, &seqs, &rows, &scores, err) < 0)
         goto out;
-    for (size_t i = 0; i < n; i++) {
-        logp[w.query[i]] += scores[i];
-        if (e->ref)
-            logp_ref[w.query[i]] += scores_ref[i];
-    }
+    mpq_eval_work_add_targets(&w, scores.logp, out->logp);
+    if (scores.logp_ref)
+        mpq_eval_work_add_targets(&w, scores.logp_ref, out->logp_ref);
+    if (scores.kld)
+        mpq_eval_work_add_rows(&w, scores.kld, out->kld);
     rc = 0;
 out:
-    free(scores);
-    free(scores_ref);
+    free(scores.logp);
+    free(scores.logp_ref);
+    free(scores.kld);
     mpq_eval_work_free(&w);
     return rc;
 }
@@ -192,14 +208,16 @@ item_tokens(const struct mpq_eval_queries *q, size_t item)
 
 int
 mpq_eval_continuations(const struct mpq_eval *e, const struct mpq_eval_queries *q,
-                       double *logp, double *logp_ref, struct mpq_err *err)
+                       const struct mpq_eval_sums *out, struct mpq_err *err)
 {
-    const size_t group = mpq_eval_group(e);
+    const size_t group = mpq_eval_group(e), n_queries = q->first[q->n_items];
     size_t end;
 
-    memset(logp, 0, q->first[q->n_items] * sizeof *logp);
+    memset(out->logp, 0, n_queries * sizeof *out->logp);
     if (e->ref)
-        memset(logp_ref, 0, q->first[q->n_items] * sizeof *logp_ref);
+        memset(out->logp_ref, 0, n_queries * sizeof *out->logp_ref);
+    if (out->kld)
+        memset(out->kld, 0, n_queries * sizeof *out->kld);
     for (size_t i = 0; i < q->n_items; i = end) {
         size_t n = item_tokens(q, i); /* one item at least, whatever its size */
         for (end = i + 1; end < q->n_items; end++) {
@@ -207,7 +225,7 @@ mpq_eval_continuations(const struct mpq_eval *e, const struct mpq_eval_queries *
             if (n > group)
                 break;
         }
-        if (run_items(e, q, i, end, logp, logp_ref, err) < 0)
+        if (run_items(e, q, i, end, out, err) < 0)
             return -1;
     }
     return 0;

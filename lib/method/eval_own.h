@@ -23,6 +23,11 @@ MPQ_MUST_CHECK int
 mpq_eval_work_items(struct mpq_eval_work *w, const struct mpq_eval_queries *q,
                     size_t item, size_t end, struct mpq_err *err);
 void mpq_eval_work_free(struct mpq_eval_work *w); /* and makes it empty */
+/* Adds to SUMS, by queries: of X, a figure for each target, or for each row. */
+void
+mpq_eval_work_add_targets(const struct mpq_eval_work *w, const double *x, double *sums);
+void
+mpq_eval_work_add_rows(const struct mpq_eval_work *w, const double *x, double *sums);
 struct mpq_seqs mpq_eval_work_seqs(const struct mpq_eval_work *w);
 struct mpq_eval_rows mpq_eval_work_rows(const struct mpq_eval_work *w);
 

@@ -199,7 +199,7 @@ mpq_eval_rows(const struct mpq_eval *e, const struct mpq_states *x,
 
     if (open_run(&r, q, out, n_vocab, err) < 0)
         goto out;
-    for (size_t i = 0; i < q->first[q->n]; i++)
+    for (size_t i = q->first[0]; i < q->first[q->n]; i++)
         if (q->targets[i] >= n_vocab) {
             mpq_fail(err, MPQ_EDATA, "token %u in a model of %zu", q->targets[i],
                      n_vocab);

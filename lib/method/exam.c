@@ -218,9 +218,10 @@ take_shots(struct maker *m, const struct mpq_task_file *shots)
 static int
 choose_metrics(struct mpq_exam *x, unsigned wanted, struct mpq_err *err)
 {
-    const unsigned all = x->file.kind == MPQ_TASK_CHOICE
-                             ? MPQ_TASK_ACC | MPQ_TASK_ACC_NORM | MPQ_TASK_LOSS
-                             : MPQ_TASK_LOSS | MPQ_TASK_EM;
+    const unsigned all =
+        x->file.kind == MPQ_TASK_CHOICE
+            ? MPQ_TASK_ACC | MPQ_TASK_ACC_NORM | MPQ_TASK_LOSS | MPQ_TASK_KLD
+            : MPQ_TASK_LOSS | MPQ_TASK_EM | MPQ_TASK_KLD;
 
     if (x->task->metrics & ~all)
         return mpq_fail(err, MPQ_EDATA, "%s: a metric that %s tasks do not have",

@@ -36,9 +36,11 @@ struct mpq_exam {
 struct mpq_marks {
     double *acc[2], *acc_norm[2], *em[2]; /* [n] 0 or 1 */
     double *loss[2];                      /* [n] nats a token of the right answer */
-    size_t *pick[2], *pick_norm[2];       /* [n] index of a choice */
-    char **text[2];                       /* [n] generated, cut at its stop */
-    size_t *n_tokens;                     /* [n] tokens of the right answer */
+    double *kld[2]; /* [n] divergence from the reference, nats a token of it; [1]: what
+                       mpq_probe compares with */
+    size_t *pick[2], *pick_norm[2]; /* [n] index of a choice */
+    char **text[2];                 /* [n] generated, cut at its stop */
+    size_t *n_tokens;               /* [n] tokens of the right answer */
     size_t n;
 };
 

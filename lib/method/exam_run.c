@@ -32,6 +32,8 @@ mpq_marks_new(struct mpq_marks *m, const struct mpq_exam *x, int sides,
     for (int s = 0; s < sides; s++) {
         if (x->metrics & MPQ_TASK_LOSS)
             ok &= (m->loss[s] = mpq_array(n, sizeof(double))) != NULL;
+        if ((x->metrics & MPQ_TASK_KLD) && sides == 2)
+            ok &= (m->kld[s] = mpq_array(n, sizeof(double))) != NULL;
         if (x->metrics & MPQ_TASK_EM) {
             ok &= (m->em[s] = mpq_array(n, sizeof(double))) != NULL;
             ok &= (m->text[s] = mpq_array(n, sizeof(char *))) != NULL;
@@ -59,6 +61,7 @@ mpq_marks_free(struct mpq_marks *m)
         free(m->acc_norm[s]);
         free(m->em[s]);
         free(m->loss[s]);
+        free(m->kld[s]);
         free(m->pick[s]);
         free(m->pick_norm[s]);
     }
@@ -67,7 +70,8 @@ mpq_marks_free(struct mpq_marks *m)
 }
 
 void
-mpq_exam_mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp)
+mpq_exam_mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double *logp,
+              const double *kld)
 {
     for (size_t i = 0; i < x->file.n; i++) {
         const size_t first = x->first[i], n = x->first[i + 1] - first;
@@ -76,6 +80,8 @@ mpq_exam_mark(struct mpq_marks *m, const struct mpq_exam *x, int s, const double
         m->n_tokens[i] = q->end - q->scored;
         if (m->loss[s])
             m->loss[s][i] = -logp[first + right] / (double)m->n_tokens[i];
+        if (m->kld[s] && kld)
+            m->kld[s][i] = kld[first + right] / (double)m->n_tokens[i];
         if (!m->pick[s])
             continue;
         m->pick[s][i] = m->pick_norm[s][i] = 0;
@@ -100,21 +106,25 @@ run_queries(struct mpq_marks *m, const struct mpq_exam *x, const struct mpq_eval
             struct mpq_err *err)
 {
     const struct mpq_eval_queries q = mpq_exam_queries(x);
-    double *logp = mpq_array(x->n_queries, sizeof *logp);
-    double *logp_ref = mpq_array(x->n_queries, sizeof *logp_ref);
+    const struct mpq_eval_sums sums = {
+        .logp = mpq_array(x->n_queries, sizeof(double)),
+        .logp_ref = mpq_array(x->n_queries, sizeof(double)),
+        .kld = m->kld[0] ? mpq_array(x->n_queries, sizeof(double)) : NULL,
+    };
     int rc = -1;
 
-    if (!logp || !logp_ref)
+    if (!sums.logp || !sums.logp_ref || (m->kld[0] && !sums.kld))
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", x->file.name);
     else
-        rc = mpq_eval_continuations(e, &q, logp, logp_ref, err);
+        rc = mpq_eval_continuations(e, &q, &sums, err);
     if (rc == 0) {
-        mpq_exam_mark(m, x, 0, logp);
+        mpq_exam_mark(m, x, 0, sums.logp, sums.kld);
         if (e->ref)
-            mpq_exam_mark(m, x, 1, logp_ref);
+            mpq_exam_mark(m, x, 1, sums.logp_ref, NULL);
     }
-    free(logp);
-    free(logp_ref);
+    free(sums.logp);
+    free(sums.logp_ref);
+    free(sums.kld);
     return rc;
 }
 

@@ -29,7 +29,8 @@ free_goal(struct mpq_probe_goal *g, size_t n_layer)
     free(g->kld_base);
     free(g->kept);
     mpq_marks_free(&g->marks);
-    free(g->sums);
+    free(g->sums[0]);
+    free(g->sums[1]);
 }
 
 void
@@ -84,7 +85,8 @@ make_room(struct mpq_probe *p, struct mpq_probe_goal *g, size_t *left,
         return mpq_probe_no_memory(err);
     for (size_t i = 0; i < n; i++)
         g->rows[i] = i;
-    if (g->exam || !(p->o->metrics & MPQ_METRIC_KLD))
+    if (g->exam ? !(g->exam->metrics & MPQ_TASK_KLD)
+                : !(p->o->metrics & MPQ_METRIC_KLD))
         return 0;
     g->n_kept = *left / logits < n ? *left / logits : n;
     *left -= g->n_kept * logits;
@@ -125,8 +127,9 @@ add_exam(struct mpq_probe *p, struct mpq_probe_goal *g, const struct mpq_exam *x
         return -1;
     if (make_room(p, g, left, err) < 0 || mpq_marks_new(&g->marks, x, 2, err) < 0)
         return -1;
-    if (!(g->sums = mpq_array(x->n_queries, sizeof *g->sums)))
-        return mpq_probe_no_memory(err);
+    for (int k = 0; k < (x->metrics & MPQ_TASK_KLD ? 2 : 1); k++)
+        if (!(g->sums[k] = mpq_array(x->n_queries, sizeof *g->sums[k])))
+            return mpq_probe_no_memory(err);
     mpq_probe_name_rows(p, g, x->task->name);
     return 0;
 }

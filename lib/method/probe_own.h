@@ -24,7 +24,7 @@ struct mpq_probe_goal {
     size_t n_kept;
     const struct mpq_exam *exam; /* NULL: a text */
     struct mpq_marks marks;
-    double *sums;     /* [queries] */
+    double *sums[2];  /* [queries] of ln p, of the divergence (NULL: not wanted) */
     size_t first_row; /* of mpq_probe.rows */
 };
 
@@ -42,7 +42,7 @@ struct mpq_probe {
     size_t n_rows;
 };
 
-enum { MPQ_PROBE_TASK_METRICS = 4 };
+enum { MPQ_PROBE_TASK_METRICS = 5 };
 
 /* probe.c */
 int mpq_probe_no_memory(struct mpq_err *err);

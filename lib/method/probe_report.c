@@ -14,13 +14,14 @@ mpq_probe_task_marks(const struct mpq_probe *p, const struct mpq_probe_goal *g,
                      size_t i, const char **metric)
 {
     static const char *const names[MPQ_PROBE_TASK_METRICS] = { "acc", "acc_norm", "em",
-                                                               "loss" };
+                                                               "loss", "kld" };
     static const unsigned bits[MPQ_PROBE_TASK_METRICS] = {
-        MPQ_METRIC_ACC, MPQ_METRIC_ACC_NORM, MPQ_METRIC_EM, MPQ_METRIC_LOSS
+        MPQ_METRIC_ACC, MPQ_METRIC_ACC_NORM, MPQ_METRIC_EM, MPQ_METRIC_LOSS,
+        MPQ_METRIC_KLD
     };
-    double *const *const marks[MPQ_PROBE_TASK_METRICS] = { g->marks.acc,
-                                                           g->marks.acc_norm,
-                                                           g->marks.em, g->marks.loss };
+    double *const *const marks[MPQ_PROBE_TASK_METRICS] = {
+        g->marks.acc, g->marks.acc_norm, g->marks.em, g->marks.loss, g->marks.kld
+    };
 
     *metric = names[i];
     return (p->o->metrics & bits[i]) && marks[i][0] ? marks[i] : NULL;
@@ -95,7 +96,8 @@ report_task(struct mpq_probe *p, const struct mpq_probe_goal *g)
         double *const *x = mpq_probe_task_marks(p, g, i, &metric);
         if (!x)
             continue;
-        const int swap = (x != g->marks.loss) != back;
+        const int up_is_better = x != g->marks.loss && x != g->marks.kld;
+        const int swap = up_is_better != back;
         put(row++, mpq_figure_mean(x[!back], n).value,
             mpq_figure_mean(x[back], n).value, mpq_figure_diff(x[swap], x[!swap], n));
     }

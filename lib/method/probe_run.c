@@ -56,13 +56,11 @@ score(struct mpq_probe *p, struct mpq_probe_goal *g, const struct mpq_states *x,
       int side, size_t row, size_t n, int kept, struct mpq_err *err)
 {
     const struct mpq_eval e = { .model = p->f, .ref = p->base };
-    /* where there are several parts it is a text: a target for each row */
-    const struct mpq_eval_rows rows = { n, g->rows + row, g->w.first,
-                                        g->w.targets + row };
+    const struct mpq_eval_rows rows = { n, g->rows + row, g->w.first + row,
+                                        g->w.targets };
     const int compare = side == 0 && g->kld;
     const struct mpq_eval_scores out = {
-        .logp = g->logp[side] + row,
-        .logp_ref = compare && !p->is_ready && !p->o->ref ? g->logp[1] + row : NULL,
+        .logp = g->logp[side],
         .kld = compare ? g->kld + row : NULL,
         .keep = side == 1 && kept && !p->o->ref ? g->kept : NULL,
         .kept = compare && kept ? g->kept : NULL,
@@ -77,6 +75,22 @@ score(struct mpq_probe *p, struct mpq_probe_goal *g, const struct mpq_states *x,
     return 0;
 }
 
+/* The marks of SIDE from what its targets and rows have come to. */
+static void
+mark(struct mpq_probe_goal *g, int side)
+{
+    const int compared = side == 0 && g->sums[1];
+
+    if (!g->exam || !g->exam->n_queries)
+        return;
+    for (int k = 0; k <= compared; k++)
+        memset(g->sums[k], 0, g->exam->n_queries * sizeof *g->sums[k]);
+    mpq_eval_work_add_targets(&g->w, g->logp[side], g->sums[0]);
+    if (compared)
+        mpq_eval_work_add_rows(&g->w, g->kld, g->sums[1]);
+    mpq_exam_mark(&g->marks, g->exam, side, g->sums[0], compared ? g->sums[1] : NULL);
+}
+
 /* Scores, from the states behind the last layer on. */
 static int
 score_goal(struct mpq_probe *p, struct mpq_probe_goal *g, const struct mpq_states *x,
@@ -85,13 +99,7 @@ score_goal(struct mpq_probe *p, struct mpq_probe_goal *g, const struct mpq_state
     if (score(p, g, x, side, 0, g->n_kept, 1, err) < 0 ||
         score(p, g, x, side, g->n_kept, g->w.n_rows - g->n_kept, 0, err) < 0)
         return -1;
-    if (!g->exam)
-        return 0;
-    memset(g->sums, 0, g->exam->n_queries * sizeof *g->sums);
-    for (size_t i = 0; i < g->n_targets; i++)
-        g->sums[g->w.query[i]] += g->logp[side][i];
-    if (g->exam->n_queries)
-        mpq_exam_mark(&g->marks, g->exam, side, g->sums);
+    mark(g, side);
     return 0;
 }
 
@@ -161,6 +169,23 @@ keep_states(struct mpq_probe *p, size_t layer, struct mpq_err *err)
     return 0;
 }
 
+/* The unchanged model beside the reference, or itself: ln p is then summed up as it
+ * will be for a changed one. */
+static int
+compare_base(struct mpq_probe *p, struct mpq_probe_goal *g, struct mpq_err *err)
+{
+    if (score_goal(p, g, &g->last, 0, err) < 0)
+        return -1;
+    memcpy(g->logp[1], g->logp[0], g->n_targets * sizeof *g->logp[0]);
+    mark(g, 1);
+    if (!g->kld_base)
+        return 0;
+    memcpy(g->kld_base, g->kld, g->w.n_rows * sizeof *g->kld);
+    if (g->exam)
+        memcpy(g->marks.kld[1], g->marks.kld[0], g->marks.n * sizeof *g->marks.kld[0]);
+    return 0;
+}
+
 /* The unchanged model; then back to the first layer. */
 static int
 run_base(struct mpq_probe *p, struct mpq_err *err)
@@ -177,11 +202,8 @@ run_base(struct mpq_probe *p, struct mpq_err *err)
         pick_rows(g, &g->x, &g->last);
         if (score_goal(p, g, &g->last, 1, err) < 0 || write_answers(p, g, 1, err) < 0)
             return -1;
-        /* compared with itself: summed up as it will be beside another */
-        if (g->kld && score_goal(p, g, &g->last, 0, err) < 0)
+        if (g->kld && compare_base(p, g, err) < 0)
             return -1;
-        if (g->kld_base)
-            memcpy(g->kld_base, g->kld, g->w.n_rows * sizeof *g->kld);
     }
     p->is_ready = 1;
     return embed(p, 0, err);

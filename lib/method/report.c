@@ -9,7 +9,7 @@ static const struct {
 } words[] = {
     { "ppl", MPQ_METRIC_PPL, 0 },
     { "nll", MPQ_METRIC_NLL, 0 },
-    { "kld", MPQ_METRIC_KLD, 0 },
+    { "kld", MPQ_METRIC_KLD, MPQ_TASK_KLD },
     { "top1", MPQ_METRIC_TOP1, 0 },
     { "dp", MPQ_METRIC_DP, 0 },
     { "acc", MPQ_METRIC_ACC, MPQ_TASK_ACC },
@@ -136,5 +136,7 @@ mpq_report_task(const struct mpq_marks *m, unsigned metrics,
         add_pair(&l, em, m->em, m->n);
     if (metrics & MPQ_METRIC_LOSS)
         add_pair(&l, loss, m->loss, m->n);
+    if (m->kld[0] && (metrics & MPQ_METRIC_KLD))
+        add(&l, "kld", mpq_figure_mean(m->kld[0], m->n));
     return l.n;
 }

@@ -110,7 +110,7 @@ take_metrics(struct reader *s, const struct mpq_node *n)
     for (size_t i = 0; i < n->n; i++) {
         if (mpq_recipe_want(s->r, n->items[i], MPQ_NODE_TEXT, "a metric", s->err) < 0)
             return -1;
-        const int bit = take_word(s, n->items[i], "acc acc_norm loss em");
+        const int bit = take_word(s, n->items[i], "acc acc_norm loss em kld");
         if (bit < 0)
             return -1;
         s->t->metrics |= 1u << bit;

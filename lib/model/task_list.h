@@ -30,7 +30,13 @@ enum mpq_match {
     MPQ_MATCH_PATTERN, /* what a regular expression finds last */
 };
 
-enum { MPQ_TASK_ACC = 1, MPQ_TASK_ACC_NORM = 2, MPQ_TASK_LOSS = 4, MPQ_TASK_EM = 8 };
+enum {
+    MPQ_TASK_ACC = 1,
+    MPQ_TASK_ACC_NORM = 2,
+    MPQ_TASK_LOSS = 4,
+    MPQ_TASK_EM = 8,
+    MPQ_TASK_KLD = 16
+};
 
 struct mpq_task {
     const char *name, *file; /* file: the path to open */

@@ -56,7 +56,7 @@ how="--chunks 3 -x $text -k $sums --limit 12 --only ppl,nll,kld,em,loss"
 run 0 mpq-eval $how --each q2_k,q4_0,int3g64 -l 1-4 "$model"; silent; cp out probe
 equal "#unit	type	bits	params	task	metric	base	value	delta	se" "$(grep '^#u' out)"
 equal "##mpq probe 1" "$(head -1 out | cut -d' ' -f1-3)"
-equal "$((4 * 3 * 5))" "$(rows out | wc -l | tr -d ' ')" rows
+equal "$((4 * 3 * 6))" "$(rows out | wc -l | tr -d ' ')" rows
 equal "blk.1 q2_k 2.625 589824" "$(rows out | head -1 | cut -f1-4 | tr '\t' ' ')" "first row"
 equal 1 "$(grep -c '^##file .*model_id=' out)" "the shape of the model"
 truth blk.1 'blk\.1\..*' q2_k "$model" $how --
@@ -109,7 +109,7 @@ run 3 mpq-eval $how --each q4_k gemma2; says "no unit can have any of the types 
 # Multiple choice, without the steps between: less right is worse.
 head -40 "$sums" | sed 's/, "answer".*"gold": "\([0-9]*\)"}$/, "choices": [" \1", " 1\1", " 3"], "gold": 0}/' >mc.jsonl
 run 0 mpq-eval -k mc.jsonl --each int1g128s "$model"; cp out probe
-equal "acc acc_norm loss " "$(rows out | cut -f6 | sort -u | tr '\n' ' ')" metrics
+equal "acc acc_norm kld loss " "$(rows out | cut -f6 | sort -u | tr '\n' ' ')" metrics
 for l in 0 1 2 3 4; do truth blk.$l "blk\\.$l\\..*" int1g128s "$model" -k mc.jsonl --; done
 equal 1 "$(rows probe | awk '$6 ~ /^acc/ && $9 != 0 { n = 1 } END { print n + 0 }')" "something changes"
 
@@ -204,17 +204,19 @@ sed 's/^\(blk.2.ffn_up\).*/\1\tbf16/' plan.tsv >one.tsv
 run 0 mpq-pack -q -p one.tsv -o one.gguf "$model"
 for in in --int8 -q; do # in 8 bits and not
     run 0 mpq-eval $how $in --each back --ref "$model" packed.gguf; silent; cp out back
-    equal "$(grep -c 'q4_0$\|q2_k$' plan.tsv)" "$(rows back | grep -c kld)" "a row for each that is quantized"
+    equal "$(grep -c 'q4_0$\|q2_k$' plan.tsv)" "$(rows back | grep -c 'text.*	kld')" "a row for each that is quantized"
     run 0 mpq-eval $how $in --ref "$model" packed.gguf; cp out now
     run 0 mpq-eval $how $in --ref "$model" one.gguf; cp out given
-    for m in kld nll loss; do
-        value=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' now)
-        base=$(awk -F'\t' -v m=$m '$3 == m { print $4 }' given)
-        awk -F'\t' -v m=$m '$1 == "blk.2.ffn_up" && $6 == m { print $2, $7, $8, $9 }' back >row
+    for of in text:kld text:nll problems:loss problems:kld; do
+        m=${of#*:}
+        value=$(awk -F'\t' -v m=$m -v t="^${of%:*}" '$2 ~ t && $3 == m { print $4 }' now)
+        base=$(awk -F'\t' -v m=$m -v t="^${of%:*}" '$2 ~ t && $3 == m { print $4 }' given)
+        awk -F'\t' -v m=$m -v t="^${of%:*}" '$1 == "blk.2.ffn_up" && $5 ~ t && $6 == m {
+            print $2, $7, $8, $9 }' back >row
         equal q2_k "$(cut -d' ' -f1 row)"
-        near "$base" "$(cut -d' ' -f2 row)" 1e-5 "back: base of $m $in"
-        near "$value" "$(cut -d' ' -f3 row)" 1e-5 "back: value of $m $in"
-        near "$(awk '{ printf "%.17g", $3 - $2 }' row)" "$(cut -d' ' -f4 row)" 1e-5 "back: delta of $m $in"
+        near "$base" "$(cut -d' ' -f2 row)" 1e-5 "back: base of $of $in"
+        near "$value" "$(cut -d' ' -f3 row)" 1e-5 "back: value of $of $in"
+        near "$(awk '{ printf "%.17g", $3 - $2 }' row)" "$(cut -d' ' -f4 row)" 1e-5 "back: delta of $of $in"
     done
 done
 run 0 mpq-eval -j 1 $how --each back --ref "$model" packed.gguf; same out back

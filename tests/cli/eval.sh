@@ -143,6 +143,14 @@ equal "0 1 2" "$(grep -v '^#' out | head -3 | cut -f2 | tr '\n' ' ' | sed 's/ $/
 run 0 mpq-eval --limit 50 --only loss -k "$sums" --ref "$model" small.gguf
 equal "loss loss_ref loss_diff " "$(grep -v '^#' out | cut -f3 | tr '\n' ' ')" metrics
 equal 50 "$(column loss 6)" items
+# the divergence where the answer is predicted: of items, their mean, nothing to itself
+run 0 mpq-eval --limit 50 --only kld --per-item -k "$sums" --ref "$model" small.gguf
+near "$(awk -F'\t' '$3 == "kld" && $7 != "." { s += $4; n++ } END { printf "%.17g", s / n }' out)" \
+    "$(awk -F'\t' '$3 == "kld" && $7 == "." { print $4 }' out)" 1e-12 "mean of the items"
+equal 50 "$(awk -F'\t' '$3 == "kld" && $4 > 0 && $7 != "."' out | wc -l | tr -d ' ')" items
+run 0 mpq-eval --limit 50 --only kld -k "$sums" --ref "$model" "$model"
+near 0 "$(column kld 4)" 1e-12 "to itself"
+run 2 mpq-eval --only kld -k "$sums" small.gguf; says "kld so too, and of -k FILE beside --ref"
 run 0 mpq-eval --limit 12 -k "$sums" --per-item "$model"
 near 1 "$(value em problems.eval | head -1)" 0 "a sum that is done"
 near 1 "$(awk -F'\t' '$3 == "em" && $7 == "." { print $4 }' out)" 0.1 "exact match"

@@ -177,7 +177,7 @@ static const struct {
     { "- { file: a, speed: 1 }\n", "unknown key speed" },
     { "- { file: a, kind: mc }\n", "'mc' is none of: choice generate" },
     { "- { file: a, match: numbers }\n", "'numbers' is none of: number word text" },
-    { "- { file: a, metrics: [acc, f1] }\n", "'f1' is none of: acc acc_norm loss em" },
+    { "- { file: a, metrics: [acc, f1] }\n", "'f1' is none of: acc acc_norm loss em kld" },
     { "- { file: a, metrics: acc }\n", "metrics is to be a list" },
     { "- { file: a, shots: 3 }\n", "shots and shots_from belong together" },
     { "- { file: a, shots_from: b }\n", "shots and shots_from belong together" },
