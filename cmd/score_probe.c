@@ -126,6 +126,34 @@ pick(const struct words *w, size_t k)
     return w->n == 0 ? NULL : w->words[w->n == 1 ? 0 : k];
 }
 
+/* The task of objective K, or NULL: as --task says; or else, where one table has
+ * several tasks with its metric and as many objectives ask for that, they take them in
+ * turn. */
+static int
+choose_task(const struct job *j, size_t k, const char **task, struct mpq_err *err)
+{
+    struct mpq_objective list[MPQ_MAX_OBJECTIVES];
+    const char *metric = pick(&j->metrics, k), *mine = NULL;
+    size_t n, asked = 0, before = 0, there = 0;
+
+    *task = pick(&j->tasks, k);
+    if (*task || j->metrics.n < 2 || j->tables.n > 1)
+        return 0;
+    if (mpq_objectives(j->tables.all, j->tables.n, list, &n, err) < 0)
+        return -1;
+    for (size_t i = 0; i < j->metrics.n; i++)
+        if (strcmp(j->metrics.words[i], metric) == 0) {
+            asked++;
+            before += i < k;
+        }
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(list[i].metric, metric) == 0 && there++ == before)
+            mine = list[i].task;
+    if (asked > 1 && asked == there)
+        *task = mine;
+    return 0;
+}
+
 static int
 read_objective(struct job *j, size_t k, struct mpq_err *err)
 {
@@ -133,8 +161,10 @@ read_objective(struct job *j, size_t k, struct mpq_err *err)
     struct mpq_tsv *const *tables = &j->tables.all[own ? k : 0];
     const size_t n = own ? 1 : j->tables.n;
     struct mpq_objective o;
+    const char *task;
 
-    if (mpq_objective_choose(tables, n, pick(&j->tasks, k),
+    if (choose_task(j, k, &task, err) < 0 ||
+        mpq_objective_choose(tables, n, task,
                              moa ? pick(&j->metrics, k) : score_metric(),
                              k == 0 ? "ppl" : "loss", &o, err) < 0)
         return -1;

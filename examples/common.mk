@@ -29,6 +29,7 @@ WORK         ?= work
 BIN          ?= $(top)/bin
 
 export PATH := $(BIN):$(PATH)
+comma := ,
 
 packer ?= $(QUANTIZER)
 

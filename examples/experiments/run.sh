@@ -24,6 +24,6 @@ shares)
 methods)
     printf "bits\t$columns\n"
     for b in ${bits:-3 3.25 3.5 3.75 4}; do
-        tasa report BITS=$b OTHERS='ppl nsds nv se mse zd ewq kurtboost' $vars | rows $b
+        tasa report BITS=$b OTHERS='text nsds nv se mse zd ewq kurtboost' $vars | rows $b
     done ;;
 esac

@@ -45,7 +45,7 @@ small="$small TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
 pipe tasa $small
 prints "tasa.gguf: the moa plan, "
 r=$(report tasa)
-equal "moa ppl nsds random " "$(rows "$r" | cut -f1 | tr '\n' ' ')" plans
+equal "moa text nsds random " "$(rows "$r" | cut -f1 | tr '\n' ' ')" plans
 alike "$r"
 run 0 mpq-pack --check "$(find tasa -name plan.moa)" tasa.gguf
 # the stages are the files that design and pages name

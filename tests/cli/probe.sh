@@ -70,6 +70,13 @@ equal "" "$(grep -v '^#' moa.tsv | paste - rows | awk -F'\t' '{ d = $5 - $15; if
 run 0 mpq-score -m moa --beta 1 ppl.tsv task.tsv; equal "0.125 0.05" "$(row 'blk.0 q4_0')"
 run 0 mpq-score -m moa --norm none ppl.tsv task.tsv; equal "1.6 0.294109" "$(row 'blk.0 q4_0')"
 run 0 mpq-score -m moa --metric kld,em ppl.tsv task.tsv; prints "metric=em"
+# one table in which two tasks have the metric: the first in the table, then the second
+{ cat ppl.tsv; grep loss task.tsv | sed 's/loss/kld/'; } >both.tsv
+run 0 mpq-score -m moa --metric kld,kld both.tsv
+equal "task=wiki metric=kld task=sums metric=kld" \
+    "$(sed -n 's/^##objective . \(.*\) weight.*/\1/p' out | xargs)" "in their order"
+run 2 mpq-score -m moa --metric kld both.tsv; says "one objective"
+run 2 mpq-score -m moa --metric kld,kld,kld -w 1,1,1 both.tsv; says "tasks wiki and sums: name one"
 # one table with everything, and three objectives
 { cat ppl.tsv; grep -v '^#' task.tsv; } >all.tsv
 run 0 mpq-score -m moa --metric ppl,loss all.tsv; grep -v '^##mpq' out >a
