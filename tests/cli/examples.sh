@@ -41,7 +41,7 @@ run 0 make -s -f "$ex/nsds/Makefile" WORK="$tmp/nsds" clean
 equal "" "$(ls nsds)" "after make clean"
 
 # TASA: mixture, probes, GPTQ
-small="$small TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
+small="$small BY=layer TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
 pipe tasa $small
 prints "tasa.gguf: the moa plan, "
 r=$(report tasa)
