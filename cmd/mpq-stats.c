@@ -38,6 +38,8 @@ static const struct cli_opt opts[] = {
       "-f damage: and of rounding inputs to 8 bits" },
     { 0, "labels", CLI_CHOICE, &stats_text.labels, 0, 0, "own|text",
       "gradients of what the model or the text says" },
+    { 0, "answers", CLI_FLAG, &stats_text.answers, 0, 0, NULL,
+      "gradients only of where answers are predicted" },
     { 0, "config", CLI_STR, &config_dir, 0, 0, "DIR",
       "where config.json and tokenizer.json lie" },
     { 0 },
@@ -115,17 +117,20 @@ check_gradients(struct mpq_err *err)
     if (!damage && (cli_given("effort") || stats_text.int8))
         return mpq_fail(err, MPQ_EUSAGE, "--%s takes -f damage",
                         stats_text.int8 ? "int8" : "effort");
-    if (!damage && !stats_text.fisher && (cli_given("labels") || cli_given("seed")))
-        return mpq_fail(err, MPQ_EUSAGE, "--%s takes --fisher or -f damage",
-                        cli_given("labels") ? "labels" : "seed");
+    static const char *const of_gradients[] = { "labels", "answers", "seed" };
+    for (size_t i = 0; i < 3 && !damage && !stats_text.fisher; i++)
+        if (cli_given(of_gradients[i]))
+            return mpq_fail(err, MPQ_EUSAGE, "--%s takes --fisher or -f damage",
+                            of_gradients[i]);
     return 0;
 }
 
 static int
 check_options(const char *model, unsigned which, struct mpq_err *err)
 {
-    static const char *const of_text[] = { "ctx",   "samples", "format", "fisher",
-                                           "types", "effort",  "int8",   "labels" };
+    static const char *const of_text[] = { "ctx",    "samples", "format",
+                                           "fisher", "types",   "effort",
+                                           "int8",   "labels",  "answers" };
 
     for (size_t i = 0; i < sizeof of_text / sizeof *of_text; i++)
         if (!stats_text.path && cli_given(of_text[i]))

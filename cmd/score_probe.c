@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/parse.h"
 #include "fmt/percent.h"
+#include "fmt/sniff.h"
 #include "method/moa.h"
 
 #include <stdlib.h>
@@ -60,6 +61,25 @@ split(struct words *w, const char *list, const char *option, struct mpq_err *err
             return 0;
         *p = '\0';
     }
+}
+
+/* Objectives are probes, or damages that were foretold. */
+static int
+check_kinds(const struct job *j, struct mpq_err *err)
+{
+    for (size_t i = 0; i < j->tables.n; i++) {
+        const int kind = mpq_pairs_kind(j->tables.all[i], err);
+        if (kind == MPQ_PAIRS_SCORES)
+            return mpq_fail_kind(mpq_tsv_name(j->tables.all[i]), "scores",
+                                 "probe or damage",
+                                 "mpq-eval --each or mpq-stats -f damage", err);
+        if (kind == MPQ_PAIRS_DAMAGE && j->tables.n == 1)
+            return mpq_fail(err, MPQ_EUSAGE, "moa: %s: one objective: give two tables",
+                            mpq_tsv_name(j->tables.all[i]));
+        if (kind < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* How many objectives there are: a table each; or one table has them all. */
@@ -160,9 +180,15 @@ read_objective(struct job *j, size_t k, struct mpq_err *err)
     const int moa = score.method == SCORE_MOA, own = moa && j->tables.n > 1;
     struct mpq_tsv *const *tables = &j->tables.all[own ? k : 0];
     const size_t n = own ? 1 : j->tables.n;
-    struct mpq_objective o;
+    struct mpq_objective o = { NULL, NULL };
     const char *task;
 
+    if (own && mpq_pairs_kind(tables[0], err) == MPQ_PAIRS_DAMAGE)
+        return mpq_pairs_read(&j->sets[k], tables, 1,
+                              &(struct mpq_pairs_how){ .kind = MPQ_PAIRS_DAMAGE,
+                                                       .types = score.types,
+                                                       .n_types = score.n_types },
+                              err);
     if (choose_task(j, k, &task, err) < 0 ||
         mpq_objective_choose(tables, n, task,
                              moa ? pick(&j->metrics, k) : score_metric(),
@@ -191,6 +217,19 @@ compute(struct job *j, struct mpq_err *err)
     return mpq_moa(j->sets, j->n, j->weight, normalize, j->damage, j->se, j->sums, err);
 }
 
+/* A table of damages is called by its file. */
+static const char *
+name_of(const struct mpq_pairs *p)
+{
+    return p->task ? p->task : p->file;
+}
+
+static const char *
+metric_of(const struct mpq_pairs *p)
+{
+    return p->metric ? p->metric : "damage";
+}
+
 /* ##objective 1 task=wiki metric=ppl weight=0.3 sum=12.5 */
 static int
 put_objectives(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
@@ -200,9 +239,9 @@ put_objectives(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *er
     for (size_t k = 0; rc == 0 && k < j->n; k++) {
         struct mpq_buf line = { 0 };
         mpq_buf_printf(&line, "objective %zu task=", k + 1);
-        mpq_percent_add_word(&line, j->sets[k].task);
+        mpq_percent_add_word(&line, name_of(&j->sets[k]));
         mpq_buf_adds(&line, " metric=");
-        mpq_percent_add_word(&line, j->sets[k].metric);
+        mpq_percent_add_word(&line, metric_of(&j->sets[k]));
         mpq_buf_printf(&line, " weight=%.17g sum=%.17g", j->weight[k], j->sums[k]);
         rc = line.failed ? mpq_fail(err, MPQ_ENOMEM, "out of memory")
                          : mpq_tsv_put_meta(w, err, "%s", line.data);
@@ -259,7 +298,8 @@ say_negative(const struct job *j)
             below += j->sets[k].rows[i].value < 0;
         if (below)
             cli_debug("%s, %s: %zu of %zu deltas are below 0 and count as 0",
-                      j->sets[k].task, j->sets[k].metric, below, j->sets[k].n);
+                      name_of(&j->sets[k]), metric_of(&j->sets[k]), below,
+                      j->sets[k].n);
     }
 }
 
@@ -281,9 +321,11 @@ score_probes(char **names, size_t n, struct mpq_err *err)
     if (split(&j.tasks, score.tasks, "--task", err) < 0 ||
         split(&j.metrics, score.metrics, "--metric", err) < 0 ||
         split(&j.weights, score.weights, "-w", err) < 0 ||
-        score_read(&j.tables, names, n, "probe", err) < 0 ||
-        count_objectives(&j, err) < 0 || choose_weights(&j, err) < 0 ||
-        score_one_model(&j.tables, err) < 0 || compute(&j, err) < 0)
+        score_read(&j.tables, names, n, score.method == SCORE_MOA ? NULL : "probe",
+                   err) < 0 ||
+        check_kinds(&j, err) < 0 || count_objectives(&j, err) < 0 ||
+        choose_weights(&j, err) < 0 || score_one_model(&j.tables, err) < 0 ||
+        compute(&j, err) < 0)
         goto out;
     say_negative(&j);
     rc = score_write(&j.tables, "damage", put_all, &j, err);

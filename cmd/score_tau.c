@@ -2,6 +2,7 @@
 #include "score_own.h"
 
 #include "base/buf.h"
+#include "fmt/escape.h"
 #include "method/agree.h"
 
 #include <math.h>
@@ -51,6 +52,18 @@ add(struct job *j, struct mpq_tsv *t, const struct mpq_pairs_how *how, char *nam
     return mpq_pairs_read(&r->pairs, &t, 1, how, err);
 }
 
+/* A word that is not ours, fit for a cell of a table. */
+static char *
+clean(const char *s, size_t n)
+{
+    struct mpq_buf b = { 0 };
+
+    mpq_escape(&b, s, n);
+    char *word = b.failed ? NULL : mpq_strdup(b.len ? b.data : "");
+    mpq_buf_free(&b);
+    return word;
+}
+
 /* The method that made the scores or damages of T, as a name: the word behind -m. */
 static char *
 method_of(struct mpq_tsv *t)
@@ -64,10 +77,12 @@ method_of(struct mpq_tsv *t)
         p += n;
         if (is_m) {
             p += strspn(p, " ");
-            return mpq_strndup(p, strcspn(p, " "));
+            return clean(p, strcspn(p, " "));
         }
     }
-    return mpq_strdup(tool && strcmp(tool, "mpq-score") == 0 ? "nsds" : "table");
+    const int is_score = tool && strcmp(tool, "mpq-score") == 0;
+    const char *name = is_score ? "nsds" : mpq_tsv_name(t);
+    return clean(name, strlen(name));
 }
 
 /* Every task and metric of a probe that is asked for. */

@@ -9,6 +9,7 @@
 #include "model/layout.h"
 #include "quant/imatrix_write.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,20 +69,48 @@ no_memory(struct mpq_err *err)
     return mpq_fail(err, MPQ_ENOMEM, "out of memory");
 }
 
-/* A label for each position: drawn, or the text's next token. */
+/* The positions of sequence I that have a label: up to its last but one where that is
+ * to be a token of the text, from the last before its answer on where only that counts.
+ */
+static void
+labelled(const struct job *j, size_t i, size_t *first, size_t *end)
+{
+    const struct mpq_seqs *q = &j->text.seqs;
+    const size_t answer = j->text.answer[i];
+
+    *first = q->start[i];
+    *end = q->start[i + 1];
+    if (stats_text.answers)
+        *first = answer ? q->start[i] + answer - 1 : *end;
+    if (stats_text.answers || stats_text.labels == STATS_TEXT)
+        --*end;
+}
+
+/* A label for each position: drawn, the text's next token, or none. */
 static int
 make_labels(struct job *j, struct mpq_err *err)
 {
     const struct mpq_seqs *q = &j->text.seqs;
+    size_t first, end, n = 0;
 
     if (!(j->labels = mpq_array(q->start[q->n], sizeof *j->labels)))
         return no_memory(err);
-    for (size_t i = 0; i < q->n; i++)
-        for (size_t t = q->start[i]; t < q->start[i + 1]; t++)
-            j->labels[t] = stats_text.labels == STATS_OWN ? (uint32_t)MPQ_LABEL_DRAW
-                           : t + 1 < q->start[i + 1]      ? q->tokens[t + 1]
-                                                          : (uint32_t)MPQ_LABEL_NONE;
-    return 0;
+    for (size_t i = 0; i < q->n; i++) {
+        labelled(j, i, &first, &end);
+        for (size_t t = q->start[i]; t < q->start[i + 1]; t++) {
+            const int has = t >= first && t < end;
+            j->labels[t] = !has                             ? (uint32_t)MPQ_LABEL_NONE
+                           : stats_text.labels == STATS_OWN ? (uint32_t)MPQ_LABEL_DRAW
+                                                            : q->tokens[t + 1];
+            n += (size_t)has;
+        }
+    }
+    if (n || !stats_text.answers)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: no answers within %" PRIu64 " tokens: --answers takes lines"
+                    " with prompt and answer",
+                    stats_text_name(), stats_text.ctx);
 }
 
 /* A map of bits comes from Hessians, which are not there when rows are rounded. */
@@ -181,6 +210,25 @@ take_layer(struct job *j, size_t layer, struct mpq_err *err)
     return 0;
 }
 
+/* Of the states X those that a label is predicted from, the caller's to free. */
+static int
+pick_states(const struct job *j, const struct mpq_states *x, struct mpq_states *some,
+            struct mpq_err *err)
+{
+    size_t n = 0;
+
+    for (size_t t = 0; t < x->n; t++)
+        n += j->labels[t] != (uint32_t)MPQ_LABEL_NONE;
+    if (mpq_states_new(some, n, x->width, SIZE_MAX, err) < 0)
+        return -1;
+    n = 0;
+    for (size_t t = 0; t < x->n; t++)
+        if (j->labels[t] != (uint32_t)MPQ_LABEL_NONE)
+            memcpy(some->x + n++ * x->width, x->x + t * x->width,
+                   x->width * sizeof *x->x);
+    return 0;
+}
+
 /* Before the gradients go down: the unembedding. */
 static int
 take_output(struct job *j, struct mpq_err *err)
@@ -190,12 +238,15 @@ take_output(struct job *j, struct mpq_err *err)
     struct row *r = own ? find_row(j, own) : &j->output;
     struct mpq_fisher_damage *to =
         row_of(j, r, own ? own : mpq_source_find(j->s, "token_embd"), err);
-    struct mpq_states x;
+    struct mpq_states x, some = { 0 };
+    int rc = -1;
 
     mpq_backward_states(j->backward, net->n_layer, &x);
-    return to ? mpq_fisher_damage_output(to, j->forward, &x, PLACES, j->importance,
-                                         &j->how, err)
-              : -1;
+    if (to && (!stats_text.answers || pick_states(j, &x, &some, err) == 0))
+        rc = mpq_fisher_damage_output(to, j->forward, stats_text.answers ? &some : &x,
+                                      PLACES, j->importance, &j->how, err);
+    mpq_states_free(&some);
+    return rc;
 }
 
 static int

@@ -11,6 +11,7 @@ struct stats_text {
     int format;
     int fisher;        /* tokens weigh by their gradients */
     int labels;        /* which are differentiated */
+    int answers;       /* only where a line's answer is predicted */
     const char *types; /* STATS_DAMAGE */
     int effort;        /* the same, enum mpq_effort */
     int int8;          /* the same: and of rounding what they are multiplied with */

@@ -6,9 +6,10 @@
  *
  *   loss = sum over the positions that have a label of -ln p(label)
  *
- * With labels drawn from the model's own p the squares of these gradients are, in the
- * mean, the Fisher information: the second derivatives of the divergence from the model
- * as it is. The same bits for every number of threads.
+ * With labels drawn from the model's own p (in fact by another law, and weighed so that
+ * it is the same: backward_output.c) the squares of these gradients are, in the mean,
+ * the Fisher information: the second derivatives of the divergence from the model as it
+ * is. The same bits for every number of threads.
  */
 #ifndef MPQ_MODEL_BACKWARD_H
 #define MPQ_MODEL_BACKWARD_H
@@ -64,7 +65,8 @@ MPQ_MUST_CHECK int mpq_backward_layer(struct mpq_backward *b, size_t layer,
 /* After layer 0. */
 MPQ_MUST_CHECK int mpq_backward_embedding(struct mpq_backward *b, mpq_grad_fn *tap,
                                           void *ctx, struct mpq_err *err);
-/* Of the positions with a label: the sum of -ln p(label), and their number. After
+/* Of the positions with a label: the sum of -ln p(label), weighed where it was drawn, and
+ * their number. After
  * mpq_backward_output. */
 double mpq_backward_loss(const struct mpq_backward *b, size_t *n);
 

@@ -2,9 +2,16 @@
  * The last norm and the unembedding: loss, labels and the gradient by the last states,
  * in one pass over the vocabulary, which goes by in tiles. A row carries the largest
  * logit so far, the sum of exp(logit - top) and the same sum of the unembedding's rows;
- * what was summed before is scaled down when a larger logit comes. A label is drawn on
- * the way: a tile takes the draw over with its share of the mass so far, and then one
- * of its ids with that id's share.
+ * what was summed before is scaled down when a larger logit comes.
+ *
+ * A label could be drawn by p itself. But where the model is nearly sure, almost every
+ * draw is then the likeliest id, whose gradient e - p is nearly 0, and one in a
+ * thousand tells all: squares of gradients would be those of a handful of positions. So
+ * the draw is by q, about p |e - p|^2 (the likeliest id apart from all others, among
+ * which p decides), and the gradient is multiplied with sqrt(p / q), which leaves the
+ * mean of its squares what it was, and with a random sign, so that its own mean is 0 as
+ * with p. The others' draw is taken on the way: a tile takes it over with its share of
+ * the mass so far, and then one of its ids with that id's share.
  */
 #include "base/buf.h"
 #include "base/par.h"
@@ -22,6 +29,7 @@
 enum {
     IDS = 2048, /* of the vocabulary in a tile */
     ROWS = 128,
+    FAR = 1000,             /* of logits: exp of it is 0 */
     BATCH_FLOATS = 32 << 20 /* in the rows that go by at a time */
 };
 
@@ -30,9 +38,10 @@ struct row {
     size_t token;
     int drawn;
     uint64_t random;
-    uint32_t label;
-    float top, logit; /* the largest; the label's */
-    double sum;       /* of exp(logit - top) */
+    uint32_t label, top_id, other_id; /* the likeliest; one of the others, drawn */
+    float top, other, logit;          /* their logits, and the label's */
+    double others;                    /* sum of exp(logit - top) but for the top's 1 */
+    double weight;                    /* p / q of the label */
 };
 
 struct output {
@@ -59,17 +68,46 @@ norm_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
-/* One of exp(x[n]), whose sum is SUM, by its share. */
+/* One of p[n], whose sum is SUM > 0, by its share; not SKIP, which is none of it. */
 static size_t
-draw(const float *p, size_t n, double sum, uint64_t *random)
+draw(const float *p, size_t n, size_t skip, double sum, uint64_t *random)
 {
     const double at = mpq_rng_double(random) * sum;
     double seen = 0;
+    size_t last = skip;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (i == skip || !(p[i] > 0))
+            continue;
+        last = i;
         if ((seen += (double)p[i]) > at)
-            return i;
-    return n - 1;
+            break;
+    }
+    return last;
+}
+
+/* Is the draw taken over by a part of the others' mass, which is counted already? */
+static int
+takes_over(struct row *r, double part)
+{
+    return r->drawn && part > 0 && mpq_rng_double(&r->random) * r->others < part;
+}
+
+/* The likeliest id is from now on that at AT of the tile, with logit TOP; the one
+ * before it is one of the others. Returns what all sums are to be scaled down by. */
+static float
+new_top(struct row *r, float top, uint32_t at)
+{
+    const float scale = r->top > -INFINITY ? expf(r->top - top) : 0;
+
+    r->others = (r->others + (r->top > -INFINITY)) * (double)scale;
+    if (takes_over(r, (double)scale)) {
+        r->other_id = r->top_id;
+        r->other = r->top;
+    }
+    r->top = top;
+    r->top_id = at;
+    return scale;
 }
 
 /* Takes logits X of a tile into R; X becomes the weights of the unembedding's rows in
@@ -84,21 +122,24 @@ take_logits(const struct output *o, struct row *r, float *x, float *logits, floa
         mpq_vsoftcap(x, n, cap);
     memcpy(logits, x, n * sizeof *x);
     const float top = mpq_vmax(x, n);
-    if (!(top <= r->top)) {
-        const float scale = r->sum > 0 ? expf(r->top - top) : 0;
-        r->sum *= (double)scale;
-        mpq_vscale(sums, o->d, scale);
-        r->top = top;
+    size_t own = n; /* where the top stands, if in this tile */
+    if (top > r->top) {
+        for (own = 0; logits[own] != top;)
+            own++;
+        mpq_vscale(sums, o->d, new_top(r, top, (uint32_t)(o->vocab + own)));
+        x[own] = top - FAR;
     }
-    const double sum = mpq_vexp(x, n, r->top);
-    r->sum += sum;
-    if (r->drawn && mpq_rng_double(&r->random) * r->sum < sum) {
-        const size_t i = draw(x, n, sum, &r->random);
-        r->label = (uint32_t)(o->vocab + i);
-        r->logit = logits[i];
-    } else if (!r->drawn && r->label >= o->vocab && r->label - o->vocab < n) {
+    const double sum = mpq_vexp(x, n, r->top); /* the top left out, however near 0 */
+    if (own < n)
+        x[own] = 1;
+    r->others += sum;
+    if (takes_over(r, sum)) {
+        const size_t i = draw(x, n, own, sum, &r->random);
+        r->other_id = (uint32_t)(o->vocab + i);
+        r->other = logits[i];
+    }
+    if (!r->drawn && r->label >= o->vocab && r->label - o->vocab < n)
         r->logit = logits[r->label - o->vocab];
-    }
     if (cap > 0)
         mpq_vsoftcap_back(x, logits, n, cap);
 }
@@ -125,6 +166,21 @@ take_tile(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     return 0;
 }
 
+/* Draws the label, from the likeliest id and the one of the others. Squares of e - p
+ * are about 1 + p^2 for these, 1.3 (1 - p)^2 for that, p being its probability. */
+static void
+choose_label(struct row *r)
+{
+    const double p = 1 / (1 + r->others), rest = r->others / (1 + r->others);
+    const double of_others = 1 + p * p, of_top = 1.3 * p * rest;
+    const double q = of_others / (of_others + of_top);
+    const int other = rest > 0 && mpq_rng_double(&r->random) < q;
+
+    r->label = other ? r->other_id : r->top_id;
+    r->logit = other ? r->other : r->top;
+    r->weight = !(rest > 0) ? 1 : other ? rest / q : p / (1 - q);
+}
+
 /* From the sums to the gradient by the states: p less 1 for the label, times the
  * unembedding, back through the norm. */
 static int
@@ -136,15 +192,19 @@ finish_rows(void *ctx, size_t item, unsigned thread, struct mpq_err *err)
     float *w = f->scratch[thread];
 
     for (size_t i = item * ROWS; i < o->n && i < (item + 1) * ROWS; i++) {
-        const struct row *r = &o->rows[i];
-        float *dh = o->sums + i * o->d;
+        struct row *r = &o->rows[i];
+        float *dh = o->sums + i * o->d, times = 1;
+        if (r->drawn) {
+            choose_label(r);
+            times = (float)sqrt(r->weight) * (mpq_rng_next(&r->random) >> 63 ? 1 : -1);
+        }
         if (mpq_source_read_rows(f->s, o->w, r->label, 1, w, err) < 0)
             return -1;
         float by = 1;
         if (cap > 0)
             mpq_vsoftcap_back(&by, &r->logit, 1, cap);
         for (size_t k = 0; k < o->d; k++)
-            dh[k] = dh[k] * (float)(1 / r->sum) - by * w[k];
+            dh[k] = times * (dh[k] * (float)(1 / (1 + r->others)) - by * w[k]);
         mpq_vrms_back(o->b->dx.x + r->token * o->d, dh, o->x + r->token * o->d,
                       f->final_norm, o->d, f->net.norm_eps, 0);
     }
@@ -189,7 +249,8 @@ gather(struct output *o, const uint32_t *labels, uint64_t seed, size_t most,
                                         .drawn = label == MPQ_LABEL_DRAW,
                                         .random = mpq_rng_at(seed, *token),
                                         .label = label,
-                                        .top = -INFINITY };
+                                        .top = -INFINITY,
+                                        .weight = 1 };
     }
     return 0;
 }
@@ -227,7 +288,8 @@ mpq_backward_output(struct mpq_backward *b, uint32_t *labels, uint64_t seed,
         for (size_t i = 0; i < o.n; i++) {
             const struct row *r = &o.rows[i];
             labels[r->token] = r->label;
-            b->loss += log(r->sum) + (double)r->top - (double)r->logit;
+            b->loss +=
+                r->weight * (log1p(r->others) + (double)r->top - (double)r->logit);
         }
         b->n_labels += o.n;
     }

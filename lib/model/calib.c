@@ -27,18 +27,25 @@ static int
 close_sequence(struct mpq_calib *c, struct mpq_err *err)
 {
     if (c->seqs.n + 2 > c->room) {
-        size_t *more = NULL, room = c->room ? 2 * c->room : 64;
-        if (room <= SIZE_MAX / sizeof *more)
-            more = realloc(c->start, room * sizeof *more);
-        if (!more)
-            return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences", room);
+        const size_t room = c->room ? 2 * c->room : 64;
+        size_t **arrays[] = { &c->start, &c->answer };
+        for (size_t i = 0; i < 2; i++) {
+            size_t *more = room <= SIZE_MAX / sizeof *more
+                               ? realloc(*arrays[i], room * sizeof *more)
+                               : NULL;
+            if (!more)
+                return mpq_fail(err, MPQ_ENOMEM, "out of memory for %zu sequences",
+                                room);
+            *arrays[i] = more;
+        }
         if (!c->room)
-            more[0] = 0;
-        c->start = more;
+            c->start[0] = 0;
         c->room = room;
     }
-    if (c->tokens.n > c->start[c->seqs.n])
+    if (c->tokens.n > c->start[c->seqs.n]) {
+        c->answer[c->seqs.n] = 0;
         c->start[++c->seqs.n] = c->tokens.n;
+    }
     c->seqs.start = c->start;
     c->seqs.tokens = c->tokens.ids;
     return 0;
@@ -118,9 +125,16 @@ take_tokens(struct reader *r, const struct mpq_json *ids, size_t line,
     return 0;
 }
 
-/* What stands in a line in the place of "text": the question and its answer. */
 static int
-join_answer(const struct mpq_json *v, struct mpq_buf *text)
+is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* What stands in a line in the place of "text": the question and its answer, which
+ * begins at *ANSWER, with the blanks before it. */
+static int
+join_answer(const struct mpq_json *v, struct mpq_buf *text, size_t *answer_at)
 {
     const struct mpq_json *answer = mpq_json_get(v, "answer");
     const char *prompt, *rest;
@@ -135,7 +149,30 @@ join_answer(const struct mpq_json *v, struct mpq_buf *text)
         return 0;
     mpq_buf_add(text, prompt, n);
     mpq_buf_add(text, rest, m);
+    while (n > 0 && is_blank(prompt[n - 1]))
+        n--;
+    *answer_at = n;
     return 1;
+}
+
+/* Notes in the last sequence that what TEXT[n] makes alone comes before its answer. At
+ * least one token does, or nothing would predict the first. */
+static int
+mark_answer(struct reader *r, const char *text, size_t n, const char *name,
+            struct mpq_err *err)
+{
+    struct mpq_calib *c = r->c;
+    struct mpq_tokens alone = { 0 };
+    const size_t bos = mpq_text_bos(r->tok) >= 0;
+
+    if (mpq_tokenizer_encode(r->tok, text, n, 0, name, &alone, err) < 0) {
+        mpq_tokens_free(&alone);
+        return -1;
+    }
+    const size_t before = alone.n + bos;
+    c->answer[c->seqs.n - 1] = before ? before : 1;
+    mpq_tokens_free(&alone);
+    return 0;
 }
 
 static int
@@ -144,8 +181,9 @@ read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err
     struct mpq_json *v = NULL;
     struct mpq_buf text = { 0 };
     char name[256];
-    size_t len = 0;
-    int rc = -1;
+    const size_t n_before = r->c->seqs.n;
+    size_t len = 0, answer = 0;
+    int rc = -1, has_answer = 0;
 
     snprintf(name, sizeof name, "%.200s:%zu", r->name, line);
     if (mpq_json_parse(&v, s, n, name, err) < 0)
@@ -159,7 +197,7 @@ read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err
     } else {
         if (plain)
             mpq_buf_add(&text, plain, len);
-        else if (!join_answer(v, &text)) {
+        else if (!(has_answer = join_answer(v, &text, &answer))) {
             mpq_fail(err, MPQ_EDATA,
                      "%s: neither text nor prompt and answer (nor tokens of this "
                      "vocabulary, %s)",
@@ -176,6 +214,8 @@ read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err
             goto out;
     }
     rc = end_sequence(r, err);
+    if (rc == 0 && has_answer && r->c->seqs.n > n_before)
+        rc = mark_answer(r, text.data, answer, name, err);
 out:
     mpq_buf_free(&text);
     mpq_json_free(v);
@@ -186,7 +226,7 @@ out:
 static size_t
 skip_blanks(const char *text, size_t at, size_t end)
 {
-    while (at < end && (text[at] == ' ' || (text[at] >= '\t' && text[at] <= '\r')))
+    while (at < end && is_blank(text[at]))
         at++;
     return at;
 }
@@ -273,12 +313,14 @@ mpq_calib_recut(struct mpq_calib *c, size_t ctx)
         return;
     if (n == 0) {
         c->start[1] = c->tokens.n;
+        c->answer[0] = 0;
         c->seqs.n = 1;
         return;
     }
     assert(n <= c->seqs.n); /* none was longer than ctx, so there is room */
     for (size_t i = 0; i <= n; i++)
         c->start[i] = i * ctx;
+    memset(c->answer, 0, n * sizeof *c->answer);
     c->tokens.n = n * ctx;
     c->seqs.n = n;
 }
@@ -320,5 +362,6 @@ mpq_calib_free(struct mpq_calib *c)
 {
     mpq_tokens_free(&c->tokens);
     free(c->start);
+    free(c->answer);
     *c = (struct mpq_calib){ 0 };
 }

@@ -9,6 +9,8 @@
  *   {"text": "..."}
  *   {"prompt": "...", "answer": "..."}    or "choices" and "gold": the right one
  *
+ * Where the answer begins is kept: at the number of tokens that the prompt has alone,
+ * blanks at its end counted with the answer, as tasks are scored (method/exam.h).
  * The tokens are taken where the vocabulary's checksum (mpq_tokenizer_checksum) is the
  * model's; otherwise the text is read.
  */
@@ -21,7 +23,9 @@
 struct mpq_calib {
     struct mpq_seqs seqs; /* what the forward pass takes */
     struct mpq_tokens tokens;
-    size_t *start, room;
+    size_t *start;  /* [seqs.n + 1] */
+    size_t *answer; /* [seqs.n] tokens before a line's answer; 0: it has none */
+    size_t room;
 };
 
 /* Reads PATH ("-": standard input) for the model S. N_SEQS: at most so many sequences,

@@ -41,7 +41,7 @@ run 0 make -s -f "$ex/nsds/Makefile" WORK="$tmp/nsds" clean
 equal "" "$(ls nsds)" "after make clean"
 
 # TASA: mixture, probes, GPTQ
-small="$small BY=layer TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
+small="$small PROBE=rtn BY=layer TYPES=q2_k,q4_k MIX=2 SAMPLES=2 RANDOM_SEEDS=1 CONTROLS=random"
 pipe tasa $small
 prints "tasa.gguf: the moa plan, "
 r=$(report tasa)
@@ -55,6 +55,13 @@ equal 1 "$(rows "$(find tasa -name mix.tsv)" | awk '$5 == 1 { s += $3 } END { pr
 pipe tasa $small SHARDS=2 -j 2 WORK="$tmp/parts"
 rows "$(find tasa -name damage.tsv)" >a; rows "$(find parts -name damage.tsv)" >b; same a b
 rows "$(find tasa -name plan.moa)" >a; rows "$(find parts -name plan.moa)" >b; same a b
+
+# damages from gradients instead, by matrix
+pipe tasa $small PROBE=predict BY=tensor OTHERS=text WORK="$tmp/foretold"
+prints "tasa.gguf: the moa plan, "
+equal 35 "$(rows "$(find foretold -name plan.moa)" | grep -c '^blk')" "a row for each matrix"
+equal 0 "$(find foretold -name 'probe*' | wc -l | tr -d ' ')" "nothing probed"
+run 0 mpq-pack --check "$(find foretold -name plan.moa)" tasa.gguf
 
 # another plan to compare with, and a mixture that was told: all of it text
 pipe tasa $small OTHERS=mse CONTROLS= POINT=1
