@@ -272,6 +272,15 @@ run 2 mpq-score --scale ffn_down=-1 cheap.tsv; says "'ffn_down=-1' is not X or F
 run 2 mpq-score --scale 2, cheap.tsv; says "'' is not X or FAMILY=X"
 run 2 mpq-score --scale 2 cheap.tsv cheap.tsv; says "--scale takes one table"
 run 1 mpq-score --scale 2 few.tsv; says "few.tsv"
+# moa of damages that were foretold: 0.7 of inputs.tsv's 0.51 by its sum (6 of 0.51, 6 of
+# 0.50003) and 0.3 of cheap.tsv's 0.01 by its (6 of 0.01, 6 of 0.00003)
+run 0 mpq-score -m moa cheap.tsv inputs.tsv; silent
+equal "$(awk 'BEGIN { printf "%.6g", 0.7 * 0.51 / (6 * 0.51 + 6 * 0.50003) + 0.3 * 0.01 / (6 * 0.01003) }')" \
+    "$(grep 'q4_0' out | awk '{ printf "%.6g\n", $5 }' | sort -u)" "text and task foretold"
+prints "##objective 2 task=inputs.tsv metric=damage weight=0.7"
+run 2 mpq-score -m moa cheap.tsv; says "cheap.tsv: one objective"
+{ cat shape; printf '#unit\tscore\tparams\nblk.0\t1\t9\n'; } >scores.tsv
+run 1 mpq-score -m moa cheap.tsv scores.tsv; one_line
 # The shape is that of DAMAGE: the probes may be of a packed file (--each back).
 sed '/^##tensor/s/ f16 / q4_0 /' few.tsv >packed.tsv
 equal 7 "$(grep -c '^##tensor.* q4_0 ' packed.tsv)" "matrices of a packed file"
