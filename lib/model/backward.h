@@ -65,9 +65,8 @@ MPQ_MUST_CHECK int mpq_backward_layer(struct mpq_backward *b, size_t layer,
 /* After layer 0. */
 MPQ_MUST_CHECK int mpq_backward_embedding(struct mpq_backward *b, mpq_grad_fn *tap,
                                           void *ctx, struct mpq_err *err);
-/* Of the positions with a label: the sum of -ln p(label), weighed where it was drawn, and
- * their number. After
- * mpq_backward_output. */
+/* Of the positions with a label: the sum of -ln p(label), weighed where it was drawn,
+ * and their number. After mpq_backward_output. */
 double mpq_backward_loss(const struct mpq_backward *b, size_t *n);
 
 #endif
