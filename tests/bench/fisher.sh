@@ -38,7 +38,7 @@ awk -F'\t' '
         for (q in n) {
             a = n[q] * sxy[q] - sx[q] * sy[q]
             b = sqrt((n[q] * sxx[q] - sx[q] ^ 2) * (n[q] * syy[q] - sy[q] ^ 2))
-            printf "| %s | %d | %.3f | %.2f |\n", q, n[q], b > 0 ? a / b : 0,
+            printf "| %s | %d | %.3f | %.2f |\n", q, n[q], (b > 0 ? a / b : 0),
                 exp((sx[q] - sy[q]) / n[q])
         }
     }' "$tmp/damage.tsv" "$tmp/probe.tsv" | sort
