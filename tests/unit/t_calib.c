@@ -201,6 +201,31 @@ START_TEST(what_is_wrong_is_told_with_its_place)
 }
 END_TEST
 
+/* Behind BOS and the prompt's own tokens; blanks that end the prompt are the answer's.
+ */
+START_TEST(it_is_kept_where_answers_begin)
+{
+    static const size_t want[] = { 0, 4, 3, 4, 1, 0 };
+    struct mpq_calib c;
+
+    read_good(&c,
+              "{\"text\": \"ab\"}\n"
+              "{\"prompt\": \"ab\", \"answer\": \"cd\"}\n"
+              "{\"prompt\": \"a\", \"choices\": [\"x\", \"yz\"], \"gold\": 1}\n"
+              "{\"prompt\": \"ab \", \"answer\": \"c\"}\n"
+              "{\"prompt\": \"\", \"answer\": \"c\"}\n"
+              "{\"text\": \"x\", \"answer\": \"c\"}\n",
+              8, 0);
+    ck_assert_uint_eq(c.seqs.n, 6);
+    is(&c, 3, "^_ab_c");
+    for (size_t i = 0; i < 6; i++)
+        ck_assert_uint_eq(c.answer[i], want[i]);
+    mpq_calib_recut(&c, 8);
+    ck_assert_uint_eq(c.answer[0], 0);
+    mpq_calib_free(&c);
+}
+END_TEST
+
 START_TEST(sequences_are_joined_and_cut_anew)
 {
     struct mpq_calib c;
@@ -260,6 +285,7 @@ mpq_suite(void)
     tcase_add_loop_test(tc, marks_and_blank_lines_are_passed_over, 0, 4);
     tcase_add_loop_test(tc, what_is_wrong_is_told_with_its_place, 0,
                         sizeof bad / sizeof *bad);
+    tcase_add_test(tc, it_is_kept_where_answers_begin);
     tcase_add_test(tc, sequences_are_joined_and_cut_anew);
     tcase_add_test(tc, a_draw_takes_each_once_and_cuts_the_last);
     suite_add_tcase(s, tc);
