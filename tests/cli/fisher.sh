@@ -53,20 +53,19 @@ run 0 mpq-stats -c text.txt --ctx 64 --samples 6 -f damage -t q4_k --labels text
 says "378 labels in 6 sequences"
 # --answers: as many as the task's loss is a mean over; what is foretold beside what is
 # measured, of the topmost layer
-sums=$folder/problems.calib.jsonl
-head -100 "$sums" >sums.jsonl
-run 0 mpq-eval --only loss --per-item -k sums.jsonl "$model"
+sums=$folder/problems.calib.jsonl types=q2_k,q3_k,q4_k
+run 0 mpq-eval --only loss --per-item -k "$sums" "$model"
 n=$(awk -F'\t' '$3 == "loss" && $7 != "." { n += $6 } END { print n }' out)
-run 0 mpq-stats -c sums.jsonl --answers -f damage -t q2_k,q3_k -l 4-4 "$model"
-says "$n labels in 100 sequences"; cp out answers.tsv
-run 0 mpq-stats -q -c sums.jsonl --answers -f damage -t q2_k,q3_k -l 4-4 -j 3 "$model"; same out answers.tsv
-run 0 mpq-stats -c sums.jsonl --answers --labels text -f damage -t q2_k -l 4-4 "$model"; says "$n labels"
-run 0 mpq-eval -q --each q2_k,q3_k --by tensor -l 4-4 -k sums.jsonl --only kld "$model"; cp out task.tsv
+answers="mpq-stats -c $sums --samples 0 --answers -f damage -l 4-4"
+run 0 $answers -t $types "$model"; says "$n labels in 200 sequences"; cp out answers.tsv
+run 0 $answers -t $types -q -j 3 "$model"; same out answers.tsv
+run 0 $answers -t q2_k --labels text "$model"; says "$n labels"
+run 0 mpq-eval -q --each $types --by tensor -l 4-4 -k "$sums" --only kld "$model"; cp out task.tsv
 awk -F'\t' 'FNR == NR { if (!/^#/) d[$1, $2] = $5; next } /^#/ { next }
-    { n++; x = log(d[$1, $2]); y = log($9); s += x - y; sx += x; sy += y; xx += x * x; yy += y * y; xy += x * y }
-    END { r = (xy - sx * sy / n) / sqrt((xx - sx * sx / n) * (yy - sy * sy / n))
-          print n, "pairs, correlation of logarithms", r, "mean ratio", exp(s / n)
-          exit !(n == 14 && r > 0.8 && s / n < 0.7 && s / n > -0.7) }' answers.tsv task.tsv >fit &&
+    { n++; x = log(d[$1, $2]); y = log($9); sx += x; sy += y; xx += x * x; yy += y * y; xy += x * y }
+    END { r = (xy - sx * sy / n) / sqrt((xx - sx * sx / n) * (yy - sy * sy / n)); s = (sx - sy) / n
+          print n, "pairs, correlation of logarithms", r, "mean ratio", exp(s)
+          exit !(n == 21 && r > 0.85 && s < 0.4 && s > -0.4) }' answers.tsv task.tsv >fit &&
     pass || fail "answers: $(cat fit)"
 run 1 mpq-stats -c text.txt --ctx 64 --answers -f damage -t q4_k "$model"; one_line; says "text.txt: no answers"
 run 2 $measure -f imatrix --answers "$model"; says "--answers takes --fisher or -f damage"
