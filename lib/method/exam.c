@@ -1,6 +1,8 @@
 /* Items to tokens. */
 #include "method/exam.h"
 
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,12 +61,6 @@ cut(const struct maker *m, struct mpq_tokens *out, size_t start, size_t most)
     return gone;
 }
 
-static int
-is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* What a sum is divided by: the blank that parts a choice from the context is not the
  * choice's. */
 static size_t
@@ -82,12 +78,10 @@ add_query(struct maker *m, const struct mpq_task_item *item,
     struct mpq_eval_query *q = &x->queries[x->n_queries];
     struct mpq_tokens alone = { 0 };
     struct mpq_buf whole = { 0 }, head = { 0 };
-    size_t n = context->len, gone = 0;
+    size_t gone = 0;
     int rc = -1;
 
-    while (n > 0 && is_blank(context->data[n - 1]))
-        n--;
-    mpq_buf_add(&head, context->data, n);
+    mpq_buf_add(&head, context->data, mpq_text_trim(context->data, context->len));
     mpq_buf_add(&whole, context->data, context->len);
     mpq_buf_adds(&whole, continuation);
     q->start = x->tokens.n;

@@ -1,6 +1,7 @@
 #include "method/match.h"
 
 #include "base/parse.h"
+#include "base/text.h"
 #include "fmt/regex.h"
 #include "fmt/safe.h"
 
@@ -24,12 +25,6 @@ static int
 is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static int
-is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* The number that begins at TEXT[i]: its end, or I. Commas between digits belong to it,
@@ -124,7 +119,7 @@ mpq_match_normalize(const char *text, size_t n, struct mpq_buf *out)
     for (size_t i = 0; i < n;) {
         size_t step = mpq_utf8_length(c + i, n - i);
         step = step ? step : 1; /* no UTF-8: as it stands */
-        if (is_blank(text[i])) {
+        if (mpq_text_is_blank(text[i])) {
             gap = 1;
         } else if (!is_punctuation(c[i])) {
             if (gap && out->len > begin)
@@ -232,7 +227,7 @@ word_end(const char *text, size_t n)
     for (size_t i = 0; i < n; i++) {
         const unsigned char c = (unsigned char)text[i];
         /* as in "don't", "vice-versa" */
-        const int outer = is_blank(text[i]) ||
+        const int outer = mpq_text_is_blank(text[i]) ||
                           (is_punctuation(c) && c != '\'' && c != '-' && c != '_');
         if (inside && outer)
             return i;

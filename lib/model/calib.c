@@ -125,12 +125,6 @@ take_tokens(struct reader *r, const struct mpq_json *ids, size_t line,
     return 0;
 }
 
-static int
-is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* What stands in a line in the place of "text": the question and its answer, which
  * begins at *ANSWER, with the blanks before it. */
 static int
@@ -149,9 +143,7 @@ join_answer(const struct mpq_json *v, struct mpq_buf *text, size_t *answer_at)
         return 0;
     mpq_buf_add(text, prompt, n);
     mpq_buf_add(text, rest, m);
-    while (n > 0 && is_blank(prompt[n - 1]))
-        n--;
-    *answer_at = n;
+    *answer_at = mpq_text_trim(prompt, n);
     return 1;
 }
 
@@ -226,7 +218,7 @@ out:
 static size_t
 skip_blanks(const char *text, size_t at, size_t end)
 {
-    while (at < end && is_blank(text[at]))
+    while (at < end && mpq_text_is_blank(text[at]))
         at++;
     return at;
 }

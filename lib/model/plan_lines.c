@@ -3,6 +3,8 @@
 #include "model/plan.h"
 #include "model/plan_own.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
 #include <regex.h>
 #include <stdio.h>
@@ -241,12 +243,6 @@ read_word(struct mpq_plan *p, unsigned char *named, char *word, const char *plac
     return rc;
 }
 
-static int
-is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 /* All words of TEXT[n]; those that begin with # are comments up to the line's end. */
 static int
 read_words(struct mpq_plan *p, unsigned char *named, const char *text, size_t n,
@@ -256,7 +252,7 @@ read_words(struct mpq_plan *p, unsigned char *named, const char *text, size_t n,
     char word[MAX_WORD + 1], place[512];
 
     for (size_t i = 0; i < n;) {
-        if (is_blank(text[i])) {
+        if (mpq_text_is_blank(text[i])) {
             line += text[i++] == '\n';
             continue;
         }
@@ -266,7 +262,7 @@ read_words(struct mpq_plan *p, unsigned char *named, const char *text, size_t n,
             continue;
         }
         size_t len = 0;
-        while (i + len < n && !is_blank(text[i + len]) && len <= MAX_WORD)
+        while (i + len < n && !mpq_text_is_blank(text[i + len]) && len <= MAX_WORD)
             len++;
         snprintf(place, sizeof place, "%.200s:%zu", name, line);
         if (len > MAX_WORD)

@@ -1,5 +1,7 @@
 #include "model/tok_own.h"
 
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,12 +71,6 @@ struct finder {
     size_t taken_cap;
     size_t done; /* text before this was given out */
 };
-
-static int
-is_blank(char c) /* isspace in the C locale */
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
-}
 
 static int
 is_hidden(const struct finder *f, uint32_t id)
@@ -170,9 +166,11 @@ take(struct finder *f, struct found x, size_t from, size_t to, struct mpq_err *e
 
     if (mpq_grow(&f->chosen, &f->chosen_cap, f->n_chosen + 1, sizeof *f->chosen) < 0)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory for added tokens");
-    while (p->lstrip && a > 0 && !f->taken[a - 1] && is_blank(f->text[from + a - 1]))
+    while (p->lstrip && a > 0 && !f->taken[a - 1] &&
+           mpq_text_is_blank(f->text[from + a - 1]))
         a--;
-    while (p->rstrip && from + b < to && !f->taken[b] && is_blank(f->text[from + b]))
+    while (p->rstrip && from + b < to && !f->taken[b] &&
+           mpq_text_is_blank(f->text[from + b]))
         b++;
     memset(f->taken + a, 1, b - a);
     f->chosen[f->n_chosen++] = (struct found){ from + a, (uint32_t)(b - a), x.id };
@@ -268,9 +266,9 @@ split_hf(struct finder *f, struct mpq_err *err)
              ((start > 0 && is_word_byte((unsigned char)f->text[start - 1])) ||
               (end < f->n && is_word_byte((unsigned char)f->text[end])))))
             continue;
-        while (p->lstrip && start > f->done && is_blank(f->text[start - 1]))
+        while (p->lstrip && start > f->done && mpq_text_is_blank(f->text[start - 1]))
             start--;
-        while (p->rstrip && end < f->n && is_blank(f->text[end]))
+        while (p->rstrip && end < f->n && mpq_text_is_blank(f->text[end]))
             end++;
         if (give(f, id, start, end, err) < 0)
             return -1;
