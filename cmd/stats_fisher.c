@@ -217,11 +217,8 @@ pick_states(const struct job *j, const struct mpq_states *x, struct mpq_states *
 {
     size_t n = 0;
 
-    for (size_t t = 0; t < x->n; t++)
-        n += j->labels[t] != (uint32_t)MPQ_LABEL_NONE;
-    if (mpq_states_new(some, n, x->width, SIZE_MAX, err) < 0)
+    if (mpq_states_new(some, j->n_labels, x->width, SIZE_MAX, err) < 0)
         return -1;
-    n = 0;
     for (size_t t = 0; t < x->n; t++)
         if (j->labels[t] != (uint32_t)MPQ_LABEL_NONE)
             memcpy(some->x + n++ * x->width, x->x + t * x->width,

@@ -207,7 +207,7 @@ read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err
     }
     rc = end_sequence(r, err);
     if (rc == 0 && has_answer && r->c->seqs.n > n_before)
-        rc = mark_answer(r, text.data, answer, name, err);
+        rc = mark_answer(r, text.len ? text.data : "", answer, name, err);
 out:
     mpq_buf_free(&text);
     mpq_json_free(v);
