@@ -64,25 +64,50 @@ clean(const char *s, size_t n)
     return word;
 }
 
-/* The method that made the scores or damages of T, as a name: the word behind -m. */
+/* The word behind option BRIEF or FULL in OPTIONS, a command line, and its length into
+ * N; NULL where it is not there. */
+static const char *
+word_behind(const char *options, const char *brief, const char *full, size_t *n)
+{
+    for (const char *p = options; p && *p; p += strspn(p, " ")) {
+        *n = strcspn(p, " ");
+        const int is_it = (*n == strlen(brief) && strncmp(p, brief, *n) == 0) ||
+                          (*n == strlen(full) && strncmp(p, full, *n) == 0);
+        p += *n;
+        if (is_it) {
+            p += strspn(p, " ");
+            *n = strcspn(p, " ");
+            return p;
+        }
+    }
+    return NULL;
+}
+
+/* What made the scores or damages of T, as a name: METHOD, or TASK:METHOD where it was
+ * told to take one task of a probe. */
 static char *
 method_of(struct mpq_tsv *t)
 {
     const char *options = mpq_tsv_info(t, "options"), *tool = mpq_tsv_info(t, "tool");
+    size_t n, n_task = 0;
+    const char *method = word_behind(options, "-m", "--method", &n),
+               *task = word_behind(options, "--task", "--task", &n_task);
 
-    for (const char *p = options; p && *p; p += strspn(p, " ")) {
-        const size_t n = strcspn(p, " ");
-        const int is_m = (n == 2 && strncmp(p, "-m", n) == 0) ||
-                         (n == 8 && strncmp(p, "--method", n) == 0);
-        p += n;
-        if (is_m) {
-            p += strspn(p, " ");
-            return clean(p, strcspn(p, " "));
-        }
+    if (!method) {
+        const int is_score = tool && strcmp(tool, "mpq-score") == 0;
+        method = is_score ? "nsds" : mpq_tsv_name(t);
+        return clean(method, strlen(method));
     }
-    const int is_score = tool && strcmp(tool, "mpq-score") == 0;
-    const char *name = is_score ? "nsds" : mpq_tsv_name(t);
-    return clean(name, strlen(name));
+    char *a = clean(task ? task : "", n_task), *b = clean(method, n);
+    struct mpq_buf name = { 0 };
+    mpq_buf_printf(&name, "%s%s%s", a && task ? a : "", task ? ":" : "", b ? b : "");
+    free(a);
+    free(b);
+    if (name.failed || !a || !b) {
+        mpq_buf_free(&name);
+        return NULL;
+    }
+    return name.data;
 }
 
 /* Every task and metric of a probe that is asked for. */

@@ -9,7 +9,7 @@
 #   others
 #   damage    the table of scores or damages that the controls are made from
 #   probe     options of mpq-eval --each, which reads probe_inputs
-#   foretold  tables of damages in the place of probes, which the example makes
+#   damages   what `make probes` makes, where that is not damage itself
 #   packer    the method of mpq-pack (QUANTIZER unless set)
 #   pack      its options, and the files it reads, pack_inputs
 #   measure   options of mpq-eval for packed files, which reads measure_inputs, and
@@ -73,9 +73,8 @@ endif
 
 n_layer = $(shell PATH='$(PATH)' mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
 measured := $(foreach k,$(shell seq 1 $(SHARDS)),$W/probe.$k-$(SHARDS).tsv)
-probes   := $(or $(foretold),$(measured))
 
-probes: $(probes)
+probes: $(or $(damages),$(damage))
 
 $(measured): $W/probe.%-$(SHARDS).tsv: $(probe_inputs)
 	@mkdir -p $W
