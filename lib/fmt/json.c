@@ -165,6 +165,21 @@ mpq_json_str(const struct mpq_json *v, size_t *n)
     return json_string_value(in(v));
 }
 
+const char *
+mpq_json_text(const struct mpq_json *v, const char *key)
+{
+    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
+
+    return s ? s : "";
+}
+
+int
+mpq_json_flag(const struct mpq_json *v, const char *key, int otherwise)
+{
+    mpq_json_bool(mpq_json_get(v, key), &otherwise);
+    return otherwise;
+}
+
 static void
 quote_byte(struct mpq_buf *text, unsigned char c)
 {

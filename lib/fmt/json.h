@@ -47,6 +47,11 @@ int mpq_json_bool(const struct mpq_json *v, int *out);
  * bytes (it may hold NUL bytes). */
 const char *mpq_json_str(const struct mpq_json *v, size_t *n);
 
+/* KEY of the object V: its text, "" where it is none; its truth, OTHERWISE where it is
+ * neither true nor false. */
+const char *mpq_json_text(const struct mpq_json *v, const char *key);
+int mpq_json_flag(const struct mpq_json *v, const char *key, int otherwise);
+
 /* Appends S[n] to TEXT as a JSON string with its quotes. Bytes that are no UTF-8 become
  * U+FFFD. */
 struct mpq_buf;

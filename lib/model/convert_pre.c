@@ -34,32 +34,17 @@ static const struct {
       "[\\r\\n]\1\\s?\\p{L}+\1\\s?\\p{P}+\1[一-龥ࠀ-一가-퟿]+\1digits\1bytes" },
 };
 
-static const char *
-text_at(const struct mpq_json *v, const char *key)
-{
-    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
-
-    return s ? s : "";
-}
-
-static int
-flag_at(const struct mpq_json *v, const char *key, int otherwise)
-{
-    mpq_json_bool(mpq_json_get(v, key), &otherwise);
-    return otherwise;
-}
-
 /* Appends the name of the stage V; what is not known, or does more, becomes its type
  * alone, which stands in no list. */
 static void
 add_stage(struct mpq_buf *b, const struct mpq_json *v)
 {
-    const char *type = text_at(v, "type");
+    const char *type = mpq_json_text(v, "type");
 
     if (strcmp(type, "Sequence") == 0) {
         const struct mpq_json *all = mpq_json_get(v, "pretokenizers");
         for (size_t i = 0; i < mpq_json_count(all); i++)
-            if (strcmp(text_at(mpq_json_item(all, i), "type"), "Sequence") != 0)
+            if (strcmp(mpq_json_text(mpq_json_item(all, i), "type"), "Sequence") != 0)
                 add_stage(b, mpq_json_item(all, i));
             else
                 mpq_buf_adds(b, "\1Sequence");
@@ -67,13 +52,14 @@ add_stage(struct mpq_buf *b, const struct mpq_json *v)
     }
     if (b->len)
         mpq_buf_adds(b, "\1");
-    if (strcmp(type, "ByteLevel") == 0 && !flag_at(v, "add_prefix_space", 1)) {
-        mpq_buf_adds(b, flag_at(v, "use_regex", 1) ? "gpt2" : "bytes");
-    } else if (strcmp(type, "Digits") == 0 && flag_at(v, "individual_digits", 0)) {
+    if (strcmp(type, "ByteLevel") == 0 && !mpq_json_flag(v, "add_prefix_space", 1)) {
+        mpq_buf_adds(b, mpq_json_flag(v, "use_regex", 1) ? "gpt2" : "bytes");
+    } else if (strcmp(type, "Digits") == 0 &&
+               mpq_json_flag(v, "individual_digits", 0)) {
         mpq_buf_adds(b, "digits");
-    } else if (strcmp(type, "Split") == 0 && !flag_at(v, "invert", 0) &&
-               strcmp(text_at(v, "behavior"), "Isolated") == 0) {
-        mpq_buf_adds(b, text_at(mpq_json_get(v, "pattern"), "Regex"));
+    } else if (strcmp(type, "Split") == 0 && !mpq_json_flag(v, "invert", 0) &&
+               strcmp(mpq_json_text(v, "behavior"), "Isolated") == 0) {
+        mpq_buf_adds(b, mpq_json_text(mpq_json_get(v, "pattern"), "Regex"));
     } else {
         mpq_buf_adds(b, type);
     }
@@ -82,7 +68,7 @@ add_stage(struct mpq_buf *b, const struct mpq_json *v)
 const char *
 mpq_convert_pre(const struct mpq_json *json, struct mpq_buf *what)
 {
-    const int ignore = flag_at(mpq_json_get(json, "model"), "ignore_merges", 0);
+    const int ignore = mpq_json_flag(mpq_json_get(json, "model"), "ignore_merges", 0);
 
     add_stage(what, mpq_json_get(json, "pre_tokenizer"));
     for (size_t i = 0; !what->failed && what->data && i < sizeof known / sizeof *known;

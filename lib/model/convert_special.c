@@ -5,23 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *
-text_at(const struct mpq_json *v, const char *key)
-{
-    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
-
-    return s ? s : "";
-}
-
-static int
-flag_at(const struct mpq_json *v, const char *key)
-{
-    int on = 0;
-
-    mpq_json_bool(mpq_json_get(v, key), &on);
-    return on;
-}
-
 /* The id of the token called S, or -1. */
 static int64_t
 id_of(const struct mpq_convert_vocab *v, const char *s)
@@ -42,8 +25,8 @@ named_token(const struct mpq_convert_vocab *v, const char *type)
 
     snprintf(key, sizeof key, "%s_token", type);
     const struct mpq_json *t = mpq_json_get(v->tokenizer_config, key);
-    return mpq_json_is_object(t) ? text_at(t, "content")
-                                 : text_at(v->tokenizer_config, key);
+    return mpq_json_is_object(t) ? mpq_json_text(t, "content")
+                                 : mpq_json_text(v->tokenizer_config, key);
 }
 
 /* An id, or the first of a list, that config.json or generation_config.json gives. */
@@ -83,7 +66,7 @@ template_token(const struct mpq_json *post, int first, int *told)
     const struct mpq_json *all = mpq_json_get(post, "processors"),
                           *single = mpq_json_get(post, "single");
     const size_t n = mpq_json_count(single);
-    const char *type = text_at(post, "type"), *found = NULL;
+    const char *type = mpq_json_text(post, "type"), *found = NULL;
 
     for (size_t i = 0; i < mpq_json_count(all); i++) {
         const struct mpq_json *one = mpq_json_item(all, i);
@@ -95,7 +78,7 @@ template_token(const struct mpq_json *post, int first, int *told)
         *told = 1;
     if (n > 1) {
         const struct mpq_json *t = mpq_json_item(single, first ? 0 : n - 1);
-        const char *id = text_at(mpq_json_get(t, "SpecialToken"), "id");
+        const char *id = mpq_json_text(mpq_json_get(t, "SpecialToken"), "id");
         found = *id ? id : NULL;
     }
     return found;
@@ -113,7 +96,7 @@ put_add(struct mpq_convert_vocab *v, const char *type, int first, int64_t id)
     if (s)
         on = id >= 0 && id_of(v, s) == id;
     else if (!told)
-        on = flag_at(v->tokenizer_config, key);
+        on = mpq_json_flag(v->tokenizer_config, key, 0);
     snprintf(key, sizeof key, MPQ_CONVERT_KEY("add_%s_token"), type);
     mpq_gguf_put_bool(v->h, key, on);
 }
@@ -154,8 +137,8 @@ put_template(struct mpq_convert_vocab *v, struct mpq_err *err)
     const char *text = mpq_json_str(t, NULL);
 
     for (size_t i = 0; i < mpq_json_count(t); i++)
-        if (strcmp(text_at(mpq_json_item(t, i), "name"), "default") == 0)
-            text = text_at(mpq_json_item(t, i), "template");
+        if (strcmp(mpq_json_text(mpq_json_item(t, i), "name"), "default") == 0)
+            text = mpq_json_text(mpq_json_item(t, i), "template");
     if (!text && mpq_source_text(v->source, "chat_template.jinja", &text, err) < 0)
         return -1;
     if (text)
@@ -180,7 +163,7 @@ mpq_convert_put_special(struct mpq_convert_vocab *v, struct mpq_err *err)
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int64_t id = special_id(v, all[i].type);
         if (id < 0 && i == 2) /* the model's own word */
-            id = id_of(v, text_at(v->model, "unk_token"));
+            id = id_of(v, mpq_json_text(v->model, "unk_token"));
         if (id >= 0)
             mpq_gguf_put_u32(v->h, all[i].key, (uint32_t)id);
         if (i < 2)

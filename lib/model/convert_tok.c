@@ -10,23 +10,6 @@
 /* Of added tokens, as llama.cpp's converters give it; they are never merged. */
 static const float added_score = -1000;
 
-static const char *
-text_at(const struct mpq_json *v, const char *key)
-{
-    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
-
-    return s ? s : "";
-}
-
-static int
-flag_at(const struct mpq_json *v, const char *key)
-{
-    int on = 0;
-
-    mpq_json_bool(mpq_json_get(v, key), &on);
-    return on;
-}
-
 static int
 no_memory(const struct mpq_convert_vocab *v, struct mpq_err *err)
 {
@@ -155,7 +138,7 @@ read_added(struct mpq_convert_vocab *v, struct mpq_err *err)
                 "%s: tokenizer.json: added token %zu has a character U+0000, which is "
                 "not supported",
                 mpq_source_name(v->source), i);
-        const int special = flag_at(t, "special") || looks_special(s, n);
+        const int special = mpq_json_flag(t, "special", 0) || looks_special(s, n);
         uint64_t at;
         if (set_token(v, id, s, n, special ? MPQ_TOK_CONTROL : MPQ_TOK_USER, err) < 0)
             return -1;
@@ -318,7 +301,8 @@ out:
 static int
 adds_prefix(const struct mpq_json *v)
 {
-    const char *type = text_at(v, "type"), *scheme = text_at(v, "prepend_scheme");
+    const char *type = mpq_json_text(v, "type"),
+               *scheme = mpq_json_text(v, "prepend_scheme");
     const struct mpq_json *all = mpq_json_get(v, "normalizers");
 
     if (!all)
@@ -329,7 +313,7 @@ adds_prefix(const struct mpq_json *v)
     if (strcmp(type, "Metaspace") == 0)
         return *scheme ? strcmp(scheme, "never") != 0
                        : !mpq_json_get(v, "add_prefix_space") ||
-                             flag_at(v, "add_prefix_space");
+                             mpq_json_flag(v, "add_prefix_space", 0);
     return strcmp(type, "Prepend") == 0;
 }
 
@@ -376,10 +360,10 @@ put_tokens(struct mpq_convert_vocab *v, struct mpq_err *err)
 static int
 put_all(struct mpq_convert_vocab *v, struct mpq_err *err)
 {
-    const char *type = text_at(v->model, "type");
+    const char *type = mpq_json_text(v->model, "type");
 
     v->model = mpq_json_get(v->json, "model");
-    type = text_at(v->model, "type");
+    type = mpq_json_text(v->model, "type");
     const int has_merges = mpq_json_is_array(mpq_json_get(v->model, "merges"));
     if (!strcmp(type, "BPE") && !has_merges)
         return mpq_fail(err, MPQ_EDATA,
@@ -390,7 +374,7 @@ put_all(struct mpq_convert_vocab *v, struct mpq_err *err)
                         "%s: tokenizer.json: a tokenizer of type %.40s cannot become a "
                         "GGUF's, BPE can: -f safetensors",
                         mpq_source_name(v->source), *type ? type : "unknown");
-    v->by_score = flag_at(v->model, "byte_fallback");
+    v->by_score = mpq_json_flag(v->model, "byte_fallback", 0);
     v->text = mpq_array(v->n, sizeof *v->text);
     v->len = mpq_array(v->n, sizeof *v->len);
     v->kind = mpq_array(v->n, sizeof *v->kind);

@@ -13,23 +13,6 @@ struct reader {
     const char *name;
 };
 
-static const char *
-text_at(const struct mpq_json *v, const char *key)
-{
-    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
-
-    return s ? s : "";
-}
-
-static int
-flag_at(const struct mpq_json *v, const char *key)
-{
-    int on = 0;
-
-    mpq_json_bool(mpq_json_get(v, key), &on);
-    return on;
-}
-
 /* Sets the name of token ID, which must be free and not far beyond the number COUNT of
  * all tokens: ids are indices. */
 static int
@@ -88,12 +71,13 @@ read_vocab(const struct reader *r, struct mpq_err *err)
                             "supported",
                             r->name, i);
         if (set_token(r, id, count + mpq_json_count(added), s, n,
-                      flag_at(v, "special") ? MPQ_TOK_CONTROL : MPQ_TOK_USER, err) < 0)
+                      mpq_json_flag(v, "special", 0) ? MPQ_TOK_CONTROL : MPQ_TOK_USER,
+                      err) < 0)
             return -1;
         struct mpq_tok_piece *p = &r->t->pieces[id];
-        p->lstrip = (uint8_t)flag_at(v, "lstrip");
-        p->rstrip = (uint8_t)flag_at(v, "rstrip");
-        p->single_word = (uint8_t)flag_at(v, "single_word");
+        p->lstrip = (uint8_t)mpq_json_flag(v, "lstrip", 0);
+        p->rstrip = (uint8_t)mpq_json_flag(v, "rstrip", 0);
+        p->single_word = (uint8_t)mpq_json_flag(v, "single_word", 0);
     }
     return 0;
 }
@@ -149,7 +133,7 @@ static int
 read_model(const struct reader *r, struct mpq_err *err)
 {
     struct mpq_tokenizer *t = r->t;
-    const char *type = text_at(r->model, "type"), *unknown;
+    const char *type = mpq_json_text(r->model, "type"), *unknown;
     double dropout = 0;
     size_t n;
 
@@ -160,15 +144,15 @@ read_model(const struct reader *r, struct mpq_err *err)
                         "is",
                         r->name, *type ? type : "unknown");
     mpq_json_f64(mpq_json_get(r->model, "dropout"), &dropout);
-    if (*text_at(r->model, "continuing_subword_prefix") ||
-        *text_at(r->model, "end_of_word_suffix") || dropout > 0)
+    if (*mpq_json_text(r->model, "continuing_subword_prefix") ||
+        *mpq_json_text(r->model, "end_of_word_suffix") || dropout > 0)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: BPE with a subword prefix, a word suffix or "
                         "dropout is not supported",
                         r->name);
-    t->byte_fallback = flag_at(r->model, "byte_fallback");
-    t->ignore_merges = flag_at(r->model, "ignore_merges");
-    t->fuse_unknown = flag_at(r->model, "fuse_unk");
+    t->byte_fallback = mpq_json_flag(r->model, "byte_fallback", 0);
+    t->ignore_merges = mpq_json_flag(r->model, "ignore_merges", 0);
+    t->fuse_unknown = mpq_json_flag(r->model, "fuse_unk", 0);
     if (read_vocab(r, err) < 0 || mpq_tok_index(t, r->name, err) < 0 ||
         read_merges(r, err) < 0)
         return -1;
@@ -193,7 +177,7 @@ add_added(const struct reader *r, struct mpq_err *err)
         size_t n;
         const char *s = mpq_json_str(mpq_json_get(v, "content"), &n);
         mpq_json_u64(mpq_json_get(v, "id"), &id);
-        if (!flag_at(v, "normalized")) {
+        if (!mpq_json_flag(v, "normalized", 0)) {
             rc = mpq_tok_trie_add(&t->added, s, n, (uint32_t)id, err);
             continue;
         }
@@ -219,7 +203,7 @@ read_template(const struct reader *r, const struct mpq_json *post, struct mpq_er
             to = &r->t->after;
             continue;
         }
-        const char *id = text_at(mpq_json_get(v, "SpecialToken"), "id");
+        const char *id = mpq_json_text(mpq_json_get(v, "SpecialToken"), "id");
         const struct mpq_json *ids =
             mpq_json_get(mpq_json_get(mpq_json_get(post, "special_tokens"), id), "ids");
         if (!mpq_json_count(ids))
@@ -242,14 +226,15 @@ read_template(const struct reader *r, const struct mpq_json *post, struct mpq_er
 static int
 read_post(const struct reader *r, const struct mpq_json *post, struct mpq_err *err)
 {
-    const char *type = text_at(post, "type");
+    const char *type = mpq_json_text(post, "type");
 
     if (!strcmp(type, "TemplateProcessing"))
         return read_template(r, post, err);
     if (!strcmp(type, "Sequence")) {
         const struct mpq_json *all = mpq_json_get(post, "processors");
         for (size_t i = 0; i < mpq_json_count(all); i++)
-            if (!strcmp(text_at(mpq_json_item(all, i), "type"), "TemplateProcessing"))
+            if (!strcmp(mpq_json_text(mpq_json_item(all, i), "type"),
+                        "TemplateProcessing"))
                 return read_template(r, mpq_json_item(all, i), err);
         return 0;
     }

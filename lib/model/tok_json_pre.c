@@ -18,21 +18,6 @@ static const char gpt2[] =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 static const char punctuation[] = "[\\p{P}$+<=>^`|~]";
 
-static const char *
-text_at(const struct mpq_json *v, const char *key)
-{
-    const char *s = mpq_json_str(mpq_json_get(v, key), NULL);
-
-    return s ? s : "";
-}
-
-static int
-flag_at(const struct mpq_json *v, const char *key, int otherwise)
-{
-    mpq_json_bool(mpq_json_get(v, key), &otherwise);
-    return otherwise;
-}
-
 static int
 no_memory(const struct stage *x, struct mpq_err *err)
 {
@@ -128,7 +113,7 @@ read_replace(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 static int
 read_normalizer(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 {
-    const char *type = text_at(v, "type");
+    const char *type = mpq_json_text(v, "type");
 
     if (!strcmp(type, "Sequence"))
         return sequence(x, mpq_json_get(v, "normalizers"), read_normalizer, err);
@@ -141,10 +126,10 @@ read_normalizer(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
     if (!strcmp(type, "Replace"))
         return read_replace(x, v, err);
     if (!strcmp(type, "Strip")) {
-        if (flag_at(v, "strip_left", 0) &&
+        if (mpq_json_flag(v, "strip_left", 0) &&
             add_norm_regex(x, "\\A\\s+", 5, "", 0, err) < 0)
             return -1;
-        return flag_at(v, "strip_right", 0)
+        return mpq_json_flag(v, "strip_right", 0)
                    ? add_norm_regex(x, "\\s+\\z", 5, "", 0, err)
                    : 0;
     }
@@ -160,7 +145,7 @@ behavior_of(const struct stage *x, const struct mpq_json *v, enum mpq_tok_behavi
 {
     static const char *const names[] = { "Isolated", "Removed", "MergedWithPrevious",
                                          "MergedWithNext", "Contiguous" };
-    const char *s = text_at(v, "behavior");
+    const char *s = mpq_json_text(v, "behavior");
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(s, names[i])) {
@@ -197,7 +182,7 @@ read_split(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
             mpq_tok_add_regex(x->t, b.data, b.len, MPQ_REGEX_LINES, x->name, err);
         if (step) {
             step->behavior = behavior;
-            step->invert = flag_at(v, "invert", 0);
+            step->invert = mpq_json_flag(v, "invert", 0);
             rc = 0;
         }
     }
@@ -209,23 +194,24 @@ static int
 read_byte_level(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 {
     x->t->byte_level = 1;
-    if (flag_at(v, "add_prefix_space", 1)) {
+    if (mpq_json_flag(v, "add_prefix_space", 1)) {
         struct mpq_tok_step *step = mpq_tok_add_step(x->t);
         if (!step)
             return no_memory(x, err);
         step->kind = MPQ_TOK_STEP_PREFIX;
     }
-    return flag_at(v, "use_regex", 1) ? add_pattern(x, gpt2, MPQ_TOK_ISOLATED, 0, err)
-                                      : 0;
+    return mpq_json_flag(v, "use_regex", 1)
+               ? add_pattern(x, gpt2, MPQ_TOK_ISOLATED, 0, err)
+               : 0;
 }
 
 static int
 read_metaspace(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 {
-    const char *scheme = text_at(v, "prepend_scheme");
+    const char *scheme = mpq_json_text(v, "prepend_scheme");
     struct mpq_tok_step *step;
 
-    if (strcmp(text_at(v, "replacement"), MPQ_TOK_MARK) != 0)
+    if (strcmp(mpq_json_text(v, "replacement"), MPQ_TOK_MARK) != 0)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: Metaspace with another replacement than "
                         "U+2581",
@@ -234,16 +220,16 @@ read_metaspace(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
         return no_memory(x, err);
     step->kind = MPQ_TOK_STEP_METASPACE;
     step->always =
-        *scheme ? !strcmp(scheme, "always") : flag_at(v, "add_prefix_space", 1);
+        *scheme ? !strcmp(scheme, "always") : mpq_json_flag(v, "add_prefix_space", 1);
     step->first = !strcmp(scheme, "first");
-    step->split = flag_at(v, "split", 1);
+    step->split = mpq_json_flag(v, "split", 1);
     return 0;
 }
 
 static int
 read_pre(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 {
-    const char *type = text_at(v, "type");
+    const char *type = mpq_json_text(v, "type");
     enum mpq_tok_behavior behavior = MPQ_TOK_ISOLATED;
 
     if (!strcmp(type, "Sequence"))
@@ -260,8 +246,9 @@ read_pre(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
     if (!strcmp(type, "Metaspace"))
         return read_metaspace(x, v, err);
     if (!strcmp(type, "Digits"))
-        return add_pattern(x, flag_at(v, "individual_digits", 0) ? "\\p{N}" : "\\p{N}+",
-                           MPQ_TOK_ISOLATED, 0, err);
+        return add_pattern(
+            x, mpq_json_flag(v, "individual_digits", 0) ? "\\p{N}" : "\\p{N}+",
+            MPQ_TOK_ISOLATED, 0, err);
     if (!strcmp(type, "Whitespace"))
         return add_pattern(x, "\\w+|[^\\w\\s]+", MPQ_TOK_REMOVED, 1, err);
     if (!strcmp(type, "WhitespaceSplit"))
@@ -282,19 +269,19 @@ read_pre(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 static int
 read_decoder(struct stage *x, const struct mpq_json *v, struct mpq_err *err)
 {
-    const char *type = text_at(v, "type");
+    const char *type = mpq_json_text(v, "type");
 
     if (!strcmp(type, "Sequence"))
         return sequence(x, mpq_json_get(v, "decoders"), read_decoder, err);
     if (!strcmp(type, "Strip")) {
         uint64_t start = 0;
         mpq_json_u64(mpq_json_get(v, "start"), &start);
-        if (!strcmp(text_at(v, "content"), " ") && start)
+        if (!strcmp(mpq_json_text(v, "content"), " ") && start)
             x->t->strip_first = 1;
     } else if (!strcmp(type, "Metaspace")) {
-        const char *scheme = text_at(v, "prepend_scheme");
-        x->t->strip_first =
-            *scheme ? strcmp(scheme, "never") != 0 : flag_at(v, "add_prefix_space", 1);
+        const char *scheme = mpq_json_text(v, "prepend_scheme");
+        x->t->strip_first = *scheme ? strcmp(scheme, "never") != 0
+                                    : mpq_json_flag(v, "add_prefix_space", 1);
     }
     return 0;
 }

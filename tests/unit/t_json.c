@@ -81,6 +81,22 @@ START_TEST(an_object_is_walked_in_the_order_of_the_file)
 }
 END_TEST
 
+START_TEST(members_of_another_type_are_as_if_absent)
+{
+    struct mpq_json *r =
+        parse("{\"s\": \"x\", \"n\": 1, \"yes\": true, \"no\": false}");
+
+    ck_assert_str_eq(mpq_json_text(r, "s"), "x");
+    ck_assert_str_eq(mpq_json_text(r, "n"), "");
+    ck_assert_str_eq(mpq_json_text(NULL, "s"), "");
+    ck_assert_int_eq(mpq_json_flag(r, "yes", 0), 1);
+    ck_assert_int_eq(mpq_json_flag(r, "no", 1), 0);
+    ck_assert_int_eq(mpq_json_flag(r, "n", 1), 1);
+    ck_assert_int_eq(mpq_json_flag(r, "absent", 0), 0);
+    mpq_json_free(r);
+}
+END_TEST
+
 START_TEST(text_that_is_no_json_is_refused)
 {
     static const char *const bad[] = { "",
@@ -194,6 +210,7 @@ mpq_suite(void)
 
     tcase_add_test(tc, values_are_found_by_path_and_have_their_types);
     tcase_add_test(tc, an_object_is_walked_in_the_order_of_the_file);
+    tcase_add_test(tc, members_of_another_type_are_as_if_absent);
     tcase_add_test(tc, text_that_is_no_json_is_refused);
     tcase_add_test(tc, a_quoted_string_is_read_back);
     tcase_add_test(tc, utf8_sequences_have_their_lengths);
