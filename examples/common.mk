@@ -49,9 +49,11 @@ help:
 	@echo 'Paths are relative to this folder, or absolute.'
 
 # --- where: W for what is learned, S for plans and packed files, M for what they come to --
+# The names tell contents apart, so a user's file that is merely newer makes nothing anew:
+# it stands behind the bar of a rule.
 
 files = $(foreach f,$1,$(if $(wildcard $f/config.json),$f/*.json $f/*.safetensors,$f))
-sum = $(shell { cat $(call files,$1) | cksum; echo '$2'; } | cksum | cut -d' ' -f1)
+sum = $(shell { cat $(call files,$1) /dev/null | cksum; echo '$(subst ',,$2)'; } | cksum | cut -d' ' -f1)
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
 $(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read (paths are relative to $(CURDIR)))))
@@ -62,7 +64,7 @@ $(if $(shell grep -l '"$(key)"' '$(EVAL)'),,$(error METRIC=$(METRIC): the proble
 endif
 W := $(WORK)/$(call sum,$(inputs),$(options))
 S := $W/$(label)
-M := $S$(if $(finals),/$(call sum,$(finals),$(measure)))
+M := $S/$(call sum,$(finals),$(measure))
 else
 W := $(WORK)
 S := $W/plans
@@ -107,7 +109,7 @@ $(controls:%=$S/plan.%): $S/plan.%: $(damage) $S/plan.$(firstword $(method))
 $S/%.$(kind): $S/plan.% $(pack_inputs)
 	mpq-pack -p $< $(native:%=-f safetensors) -m $(packer) $(pack) -o $@ '$(MODEL)'
 
-$M/%.eval: $S/%.$(kind) $(measure_inputs) $(finals)
+$M/%.eval: $S/%.$(kind) $(measure_inputs) | $(finals)
 	@mkdir -p $M
 	mpq-eval $(measure) -o $@ $<
 
