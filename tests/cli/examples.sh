@@ -75,6 +75,12 @@ prints "best-gguf.gguf: the "
 prints "packed by gptq, on held-back text: "
 equal "first repaired inverted " "$(rows "$(report best-gguf)" | cut -f1 | tr '\n' ' ')" plans
 [ "$(wc -c <best-gguf.gguf)" -le 2000000 ] && pass || fail "more than 2 MB"
+# of the winner rounded and by gptq the better comes out
+kld() { awk -F'\t' '$3 == "kld" && $7 == "." { print $4 }' "$(find best-gguf -name "$1")"; }
+same best-gguf.gguf "$(cat "$(find best-gguf -name best.gptq.path)")"
+winner=$(cat "$(find best-gguf -name chosen)")
+better=$(echo "$(kld best.gptq.eval) $(kld "$winner.eval")" | awk -v w="$winner" '{ print $1 <= $2 ? "best.gptq" : w }')
+equal "$better.gguf" "$(basename "$(cat "$(find best-gguf -name best.gptq.path)")")" "of rounded and gptq"
 pipe best-gguf $quick REPAIR=1 QUANTIZER=rtn # nothing to be packed again
 prints "packed by rtn, on held-back text: "
 same best-gguf.gguf "$(find best-gguf -name "$(cat "$(find best-gguf -name chosen)").gguf")"
