@@ -291,8 +291,23 @@ pass(struct job *j, struct mpq_err *err)
     return outside ? mpq_backward_embedding(j->backward, take_embedding, j, err) : 0;
 }
 
+/* What rounding a matrix to type K costs in both uses, of which SECOND may have none.
+ */
+static struct mpq_fisher_damage
+in_both_uses(const struct row *r, const struct row *second, size_t k)
+{
+    struct mpq_fisher_damage d = r->damage[k];
+
+    if (second->damage) {
+        d.mean += second->damage[k].mean;
+        d.inputs += second->damage[k].inputs;
+        d.se = hypot(d.se, second->damage[k].se);
+    }
+    return d;
+}
+
 static int
-put_row(const struct job *j, const struct row *r, const char *unit,
+put_row(const struct job *j, const struct row *r, const struct row *second,
         struct mpq_tsv_writer *w, struct mpq_err *err)
 {
     char name[MPQ_TYPE_NAME_MAX];
@@ -300,18 +315,18 @@ put_row(const struct job *j, const struct row *r, const char *unit,
     for (size_t k = 0; r->damage && k < j->how.n_types; k++) {
         const struct mpq_type t = j->types[k];
         if (isnan(r->damage[k].mean)) {
-            cli_debug("%s: no %s: it does not divide the rows", unit,
+            cli_debug("%s: no %s: it does not divide the rows", r->weight->name,
                       mpq_type_name(t, name));
             continue;
         }
-        const struct mpq_fisher_damage *d = &r->damage[k];
+        const struct mpq_fisher_damage d = in_both_uses(r, second, k);
         char inputs[32] = "";
         if (stats_text.int8)
-            snprintf(inputs, sizeof inputs, "\t%.17g", d->inputs);
-        if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g%s", unit,
+            snprintf(inputs, sizeof inputs, "\t%.17g", d.inputs);
+        if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g%s", r->weight->name,
                         mpq_type_name(t, name), mpq_type_bpw(t, r->weight->cols),
                         (double)r->weight->rows * (double)r->weight->cols,
-                        d->mean + d->inputs, d->se, inputs) < 0)
+                        d.mean + d.inputs, d.se, inputs) < 0)
             return -1;
     }
     return 0;
@@ -331,9 +346,9 @@ put_damages(const struct job *j, struct mpq_out *out, struct mpq_err *err)
         return -1;
     for (size_t i = 0; i < mpq_source_count(j->s); i++) {
         const struct mpq_weight *m = mpq_source_weight(j->s, i);
-        if (put_row(j, &j->rows[i], m->name, &w, err) < 0 ||
-            (m->role == MPQ_ROLE_EMBED &&
-             put_row(j, &j->output, "output", &w, err) < 0))
+        const struct row none = { 0 };
+        if (put_row(j, &j->rows[i], m->role == MPQ_ROLE_EMBED ? &j->output : &none, &w,
+                    err) < 0)
             return -1;
     }
     return mpq_tsv_end(&w, err);

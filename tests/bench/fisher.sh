@@ -22,8 +22,7 @@ awk -F'\t' '
     /^##/ { next }
     /^#/ { for (i = 1; i <= NF; i++) { sub(/^#/, "", $i); col[FILENAME, $i] = i }; next }
     FILENAME == ARGV[1] {
-        if ($1 == "output") $1 = "token_embd"
-        p[$1, $2] += $(col[FILENAME, "damage"]); next
+        p[$1, $2] = $(col[FILENAME, "damage"]); next
     }
     {
         m = $(col[FILENAME, "delta"]) + 0

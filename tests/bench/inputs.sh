@@ -23,7 +23,7 @@ for family in attn_q attn_k attn_v attn_output ffn_gate ffn_up ffn_down token_em
     for type in q8_0 q6_k; do
         predicted=$(awk -F'\t' -v f="$family" -v t="$type" '
             /^#/ || $2 != t { next }
-            { u = $1 == "output" ? "token_embd" : $1; sub(/^blk\.[0-9]+\./, "", u) }
+            { u = $1; sub(/^blk\.[0-9]+\./, "", u) }
             u == f { w += $5 - $7; i += $7; k++ }
             END { if (k) printf "%.5f\t%.5f", w, i }' "$tmp/damage.tsv")
         [ "$predicted" ] || continue
