@@ -262,6 +262,15 @@ take_line(struct cursor *c, char *line, size_t length)
     return add_row(c, line);
 }
 
+/* A CR would be a part of the last cell, or of the last column's name, which is then
+ * not found; and the checksum is of lines without it. */
+static int
+fail_crlf(struct cursor *c)
+{
+    return mpq_fail(c->err, MPQ_EDATA, "%s:%zu: ends in CR LF (tr -d '\\r' mends it)",
+                    c->t->name, c->line);
+}
+
 static int
 take_text(struct cursor *c, size_t n)
 {
@@ -286,6 +295,8 @@ take_text(struct cursor *c, size_t n)
                             "%s:%zu: the last line has no end: cut"
                             " short",
                             t->name, c->line);
+        if (nl > p && nl[-1] == '\r')
+            return fail_crlf(c);
         *nl = '\0';
         if (take_line(c, p, (size_t)(nl - p) + 1) < 0)
             return -1;

@@ -10,7 +10,8 @@
  * Several sections of one KIND may follow each other; they are read as one table. A
  * table that begins with ##mpq and has no ##end was cut short. Without ##mpq (a user
  * filtered it) that check falls away and the first line with # names the columns. The
- * checksum of a plan is not held against its rows: plans are edited by hand.
+ * checksum of a plan is not held against its rows: plans are edited by hand. Lines end
+ * in LF alone: one that ends in CR LF is refused.
  */
 #ifndef MPQ_FMT_TSV_H
 #define MPQ_FMT_TSV_H

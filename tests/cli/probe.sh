@@ -134,6 +134,12 @@ run 2 mpq-score -m moa -w 1,2 --beta 0.5 ppl.tsv task.tsv
 run 2 mpq-score -m moa --by tensor ppl.tsv task.tsv; says "--by is for stats"
 run 2 mpq-score -m ppl --beta 0.5 ppl.tsv; says "--beta is for -m moa"
 run 2 mpq-score --norm sum ppl.tsv; says "--norm is for probes"
+# lines that end in CR LF: the last column would have another name
+sed 's/$/\r/' ppl.tsv >crlf.tsv
+run 1 mpq-score -m ppl crlf.tsv; one_line; says "crlf.tsv:1: ends in CR LF"
+sed 's/$/\r/' moa.tsv >crlf.tsv
+run 1 mpq-alloc -b 5.9 --risk 1 crlf.tsv; one_line; says "crlf.tsv:1: ends in CR LF"
+sh_run 0 "tr -d '\r' <crlf.tsv | mpq-alloc -q -b 5.9"
 
 # --tau: by hand, q4_0 has 3 5 1 beside 1 2 3, q8_0 1 -1 0 beside 0 1 1.
 run 0 mpq-score --tau --metric ppl ppl.tsv ppl.tsv; silent

@@ -106,6 +106,11 @@ static const struct {
     { "#a\n\n", "x.tsv:2: an empty line" },
     { "##end 0\n", "##end without ##mpq" },
     { "##x\n", "no line of column names" },
+    { "#u\tv\r\n1\t2\r\n", "x.tsv:1: ends in CR LF" },
+    { "#u\tv\n1\t2\r\n", "x.tsv:2: ends in CR LF" },
+    { "##tensor a\r\n#u\n", "x.tsv:1: ends in CR LF" },
+    { "##mpq plan 1\r\n#u\r\n##end 0\r\n", "x.tsv:1: ends in CR LF" },
+    { "#u\n\r\n", "x.tsv:2: ends in CR LF" },
 };
 
 START_TEST(broken_tables_are_refused_with_line_and_cause)
