@@ -3,7 +3,6 @@
 #include "score_own.h"
 
 #include "base/buf.h"
-#include "base/index.h"
 #include "base/text.h"
 #include "method/score.h"
 #include "model/layout.h"
@@ -69,41 +68,6 @@ score_metric(void)
                : metrics[score.method - SCORE_FIRST_METRIC];
 }
 
-/* Is this what tells of the model? */
-static int
-is_shape(const char *line)
-{
-    return mpq_text_begins(line, "tensor ") || mpq_text_begins(line, "file ");
-}
-
-int
-score_one_model(const struct score_tables *t, struct mpq_err *err)
-{
-    struct mpq_index lines = { 0 };
-    int rc = -1;
-    size_t pos;
-
-    for (size_t i = 0; i < mpq_tsv_meta_count(t->meta); i++)
-        if (mpq_index_add(&lines, mpq_tsv_meta(t->meta, i), i) < 0) {
-            mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_tsv_name(t->meta));
-            goto out;
-        }
-    (void)mpq_index_sort(&lines); /* the reader keeps identical lines once */
-    for (size_t k = 0; k < t->n; k++)
-        for (size_t i = 0; i < mpq_tsv_meta_count(t->all[k]); i++) {
-            const char *line = mpq_tsv_meta(t->all[k], i);
-            if (!is_shape(line) || mpq_index_find(&lines, line, &pos))
-                continue;
-            mpq_fail(err, MPQ_EDATA, "%s: another model than %s: ##%s",
-                     mpq_tsv_name(t->all[k]), mpq_tsv_name(t->meta), line);
-            goto out;
-        }
-    rc = 0;
-out:
-    mpq_index_free(&lines);
-    return rc;
-}
-
 int
 score_read(struct score_tables *t, char **names, size_t n, const char *kind,
            struct mpq_err *err)
@@ -118,9 +82,14 @@ score_read(struct score_tables *t, char **names, size_t n, const char *kind,
     t->all = mpq_array(n, sizeof(struct mpq_tsv *));
     if (!t->all)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory");
-    for (; t->n < n; t->n++)
-        if (mpq_tsv_read(&t->all[t->n], names[t->n], kind, err) < 0)
+    while (t->n < n) {
+        struct mpq_tsv **one = &t->all[t->n];
+        if (mpq_tsv_read(one, names[t->n], kind, err) < 0)
             return -1;
+        t->n++; /* ours to free */
+        if (score_one_whole(one, 1, err) < 0)
+            return -1;
+    }
     t->meta = t->all[0];
     for (size_t i = n; i-- > 0;)
         if (mpq_layout_in_tsv(t->all[i]))

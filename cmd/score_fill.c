@@ -303,7 +303,7 @@ score_fill(char **names, size_t n, struct mpq_err *err)
     int rc = -1;
 
     if (read_inputs(&j, names, n, err) < 0 || score_one_model(&j.probes, err) < 0 ||
-        compute(&j, err) < 0)
+        score_one_whole(j.probes.all, j.probes.n, err) < 0 || compute(&j, err) < 0)
         goto out;
     /* Probes by --each back are of a packed file, the plan is for DAMAGE's model. */
     const int has_layout = mpq_layout_in_tsv(j.cheap.meta);

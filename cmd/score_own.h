@@ -32,11 +32,16 @@ struct score_tables {
     size_t n;
     struct mpq_tsv *meta; /* the first with metadata, else the first */
 };
-/* Reads NAMES[n], standard input when there are none, as KIND, or any when NULL. */
+/* Reads NAMES[n], standard input when there are none, as KIND, or any when NULL; each
+ * must be of one model, text and task (score_one_whole). */
 MPQ_MUST_CHECK int score_read(struct score_tables *t, char **names, size_t n,
                               const char *kind, struct mpq_err *err);
 /* -1 when they are not of one model. */
 MPQ_MUST_CHECK int score_one_model(const struct score_tables *t, struct mpq_err *err);
+/* -1 when ## lines of TABLES[n], parts of one whole, contradict each other: two models
+ * or references, or two texts or tasks of one name. */
+MPQ_MUST_CHECK int
+score_one_whole(struct mpq_tsv *const *tables, size_t n, struct mpq_err *err);
 void score_free(struct score_tables *t);
 /* What the model of T is called, "" when that is not known. */
 const char *score_model(const struct score_tables *t);

@@ -325,6 +325,8 @@ score_probes(char **names, size_t n, struct mpq_err *err)
                    err) < 0 ||
         check_kinds(&j, err) < 0 || count_objectives(&j, err) < 0 ||
         choose_weights(&j, err) < 0 || score_one_model(&j.tables, err) < 0 ||
+        (score.method != SCORE_MOA &&
+         score_one_whole(j.tables.all, j.tables.n, err) < 0) ||
         compute(&j, err) < 0)
         goto out;
     say_negative(&j);
