@@ -184,6 +184,30 @@ score_put_row(const struct mpq_tsv *t, size_t row, const int *columns,
     return rc;
 }
 
+int
+score_check(const char *file, const char *unit, const char *what, double x, double low,
+            struct mpq_err *err)
+{
+    static const double most = 1e100; /* what readers take */
+
+    if (x >= low && x <= most)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA, "%s: %.160s: a %s of %g, not from %g to %g", file,
+                    unit, what, x, low, most);
+}
+
+int
+score_check_pair(const char *file, const char *unit, const char *type, double damage,
+                 double se, struct mpq_err *err)
+{
+    char pair[160];
+
+    snprintf(pair, sizeof pair, "%.120s, %s", unit, type);
+    return score_check(file, pair, "damage", damage, 0, err) < 0
+               ? -1
+               : score_check(file, pair, "standard error", se, 0, err);
+}
+
 /* Options that the input has no use for are refused: they would do nothing. */
 static int
 check_options(struct mpq_err *err)

@@ -60,6 +60,18 @@ MPQ_MUST_CHECK int score_put_row(const struct mpq_tsv *t, size_t row,
                                  const int *columns, const double *values, size_t n,
                                  struct mpq_tsv_writer *w, struct mpq_err *err);
 
+/* -1 when a table cannot take X, the WHAT of UNIT: no number, less than LOW, more than
+ * 1e100. FILE is what it was made of. */
+MPQ_MUST_CHECK int score_check(const char *file, const char *unit, const char *what,
+                               double x, double low, struct mpq_err *err);
+/* The same of what is to be written of a unit as TYPE. */
+MPQ_MUST_CHECK int
+score_check_pair(const char *file, const char *unit, const char *type, double damage,
+                 double se, struct mpq_err *err);
+/* -1 unless each damage of P, one table, is at least what inputs have in it, and that
+ * is 0 or more. */
+MPQ_MUST_CHECK int score_check_damages(const struct mpq_pairs *p, struct mpq_err *err);
+
 /* "ffn_down" of "blk.3.ffn_down", "layer" of "blk.3", else UNIT itself. */
 const char *score_family(const char *unit);
 

@@ -110,7 +110,8 @@ static int
 add_row(struct mpq_pairs *p, const struct mpq_tsv *t, size_t row,
         const struct columns *c, const char *type, struct mpq_err *err)
 {
-    struct mpq_pair r = { .unit = mpq_tsv_cell(t, row, (size_t)c->unit) };
+    struct mpq_pair r = { .unit = mpq_tsv_cell(t, row, (size_t)c->unit),
+                          .line = mpq_tsv_line(t, row) };
     struct mpq_buf key = { 0 };
 
     if (read_number(t, row, c->bits, 0, &r.bits, err) < 0 ||

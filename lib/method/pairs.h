@@ -18,6 +18,7 @@ struct mpq_pair {
     double value;      /* delta, damage or score */
     double se, inputs; /* 0 where there is no column; inputs: of damages, the part that
                           is not the weights' (mpq-stats --int8) */
+    size_t line;       /* in its table, for messages */
 };
 
 struct mpq_pairs {

@@ -312,9 +312,26 @@ run 2 mpq-score -m kld --scale 2 few.tsv; says "--scale goes with --fill, or alo
 run 2 mpq-score --scale 2,ffn_dwn=1 cheap.tsv; says "--scale: cheap.tsv has no units of family ffn_dwn"
 run 2 mpq-score --scale 2,=1 cheap.tsv; says "'=1' is not X or FAMILY=X"
 run 2 mpq-score --scale ffn_down=-1 cheap.tsv; says "'ffn_down=-1' is not X or FAMILY=X"
+run 2 mpq-score --scale 2,ffn_down=1,3 cheap.tsv; says "'3': a number without a family stands there twice"
+run 2 mpq-score --scale ffn_down=2,ffn_down=3 cheap.tsv; says "'ffn_down=3': ffn_down stands there twice"
+run 2 mpq-score -m kld --fill cheap.tsv --scale 2,2 few.tsv; says "stands there twice"
 run 2 mpq-score --scale 2, cheap.tsv; says "'' is not X or FAMILY=X"
 run 2 mpq-score --scale 2 cheap.tsv cheap.tsv; says "--scale takes one table"
 run 1 mpq-score --scale 2 few.tsv; says "few.tsv"
+# what is no damage, or would be none: with file, line and unit; nothing is written
+sed '/blk.1.ffn_down	q4_0/s/0.01/-0.01/' cheap.tsv >bad.tsv
+run 1 mpq-score --scale 2 bad.tsv; one_line; equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+says "mpq-score: bad.tsv:15: blk.1.ffn_down, q4_0: a damage of -0.01, below 0"
+equal 15 "$(grep -n 'ffn_down.*-0.01' bad.tsv | cut -d: -f1)" "its line"
+sed '/blk.1.ffn_down	q4_0/s/0.51/0.49/' inputs.tsv >bad.tsv
+run 1 mpq-score --scale 2 bad.tsv; one_line
+says "bad.tsv:15: blk.1.ffn_down, q4_0: a damage of 0.49, below 0.5, what its inputs cost"
+sed '/blk.1.ffn_down	q4_0/s/0.51/1e99/' inputs.tsv >bad.tsv
+run 1 mpq-score --scale 100 bad.tsv; one_line; equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+says "bad.tsv: blk.1.ffn_down, q4_0: a damage of 1e+101, not from 0 to 1e+100"
+run 0 mpq-score --scale 10 bad.tsv
+sed '/blk.1.ffn_down	q4_0/s/	0	/	1e99	/' inputs.tsv >bad.tsv
+run 1 mpq-score --scale 100 bad.tsv; one_line; says "blk.1.ffn_down, q4_0: a standard error of 1e+101"
 # moa of damages that were foretold: 0.7 of inputs.tsv's 0.51 by its sum (6 of 0.51, 6 of
 # 0.50003) and 0.3 of cheap.tsv's 0.01 by its (6 of 0.01, 6 of 0.00003)
 run 0 mpq-score -m moa cheap.tsv inputs.tsv; silent
