@@ -112,6 +112,7 @@ read_inputs(struct job *j, char **names, size_t n, struct mpq_err *err)
         return -1;
     how.kind = MPQ_PAIRS_DAMAGE;
     if (mpq_pairs_read(&j->all, j->cheap.all, 1, &how, err) < 0 ||
+        score_check_damages(&j->all, err) < 0 ||
         score_scales_read(&j->scales, score.scale, err) < 0)
         return -1;
     return score_scales_check(&j->scales, &j->all, err);
@@ -157,6 +158,50 @@ pair_of(const struct job *j, size_t i)
     return j->units.id[i] * j->types.n + j->types.id[i];
 }
 
+/* The probe has units of DAMAGE's, and they are as large there. */
+static int
+check_units(const struct job *j, struct mpq_err *err)
+{
+    double *params = mpq_array(j->units.n, sizeof *params); /* NAN: not in DAMAGE */
+    const struct mpq_pair *lost = NULL;
+    size_t found = 0;
+    int rc = -1;
+
+    if (!params)
+        return no_memory(err);
+    for (size_t u = 0; u < j->units.n; u++)
+        params[u] = NAN;
+    for (size_t i = 0; i < j->all.n; i++)
+        params[j->units.id[i]] = row(j, i)->params;
+    for (size_t i = j->all.n; i < j->all.n + j->probe.n; i++) {
+        const struct mpq_pair *r = row(j, i);
+        const double there = params[j->units.id[i]];
+        if (isnan(there)) {
+            lost = lost ? lost : r;
+            continue;
+        }
+        found++;
+        if (r->params != there) {
+            mpq_fail(err, MPQ_EDATA, "%s: %.120s has %.0f params, in %s %.0f",
+                     j->probe.file, r->unit, r->params, j->all.file, there);
+            goto out;
+        }
+    }
+    if (!lost)
+        rc = 0;
+    else if (found)
+        mpq_fail(err, MPQ_EDATA, "%s: no row for unit %.120s, which %s has",
+                 j->all.file, lost->unit, j->probe.file);
+    else
+        mpq_fail(err, MPQ_EDATA,
+                 "%s has units such as %.100s, %s such as %.100s, none in common:"
+                 " both are to be by layer, by module or by tensor",
+                 j->probe.file, lost->unit, j->all.file, j->all.rows->unit);
+out:
+    free(params);
+    return rc;
+}
+
 static int
 make_arrays(struct job *j, struct mpq_err *err)
 {
@@ -183,10 +228,7 @@ make_arrays(struct job *j, struct mpq_err *err)
     }
     for (size_t i = 0; i < j->all.n; i++) {
         const struct mpq_pair *r = row(j, i);
-        if (r->value < 0)
-            return mpq_fail(err, MPQ_EDATA, "%s: %s, %s: a damage below 0", j->all.file,
-                            r->unit, r->type);
-        j->low[pair_of(j, i)] = fmax(r->value - r->inputs, 0);
+        j->low[pair_of(j, i)] = r->value - r->inputs;
         j->inputs[pair_of(j, i)] = r->inputs;
     }
     j->has_inputs = mpq_tsv_find(j->cheap.all[0], "inputs") >= 0;
@@ -197,10 +239,64 @@ make_arrays(struct job *j, struct mpq_err *err)
     return 0;
 }
 
+/* A row of the probe whose pair DAMAGE lacks: it stands behind those of DAMAGE. */
+static int
+is_appended(const struct job *j, size_t i)
+{
+    return i >= j->all.n && isnan(j->low[pair_of(j, i)]);
+}
+
+/* From what was fitted to what is written: scaled, inputs added, and held against what
+ * a table can take. */
+static int
+finish(struct job *j, struct mpq_err *err)
+{
+    for (size_t i = 0; i < j->all.n + j->probe.n; i++) {
+        const struct mpq_pair *r = row(j, i);
+        const size_t p = pair_of(j, i);
+        const double x = score_scale_of(&j->scales, r->unit);
+        if (i >= j->all.n && !is_appended(j, i))
+            continue;
+        j->inputs[p] = isnan(j->inputs[p]) ? 0 : j->inputs[p];
+        j->damage[p] = x * j->damage[p] + j->inputs[p];
+        j->se[p] *= x;
+        if (score_check_pair(j->probe.file, r->unit, r->type, j->damage[p], j->se[p],
+                             err) < 0)
+            return -1;
+    }
+    for (size_t f = 0; f < j->families.n; f++)
+        if (j->fits[f].n && (score_check(j->probe.file, j->families.names[f], "scale",
+                                         j->fits[f].scale, 0, err) < 0 ||
+                             score_check(j->probe.file, j->families.names[f], "factor",
+                                         j->fits[f].factor, 0, err) < 0))
+            return -1;
+    return 0;
+}
+
+/* What of the probes tells less than one might think. */
+static void
+say_doubts(const struct job *j)
+{
+    size_t above = 0, appended = 0;
+
+    for (size_t i = j->all.n; i < j->all.n + j->probe.n; i++) {
+        above += row(j, i)->value > 0;
+        appended += (size_t)is_appended(j, i);
+    }
+    if (!above)
+        cli_note("%s, %s: none of %zu deltas is above 0: their standard errors count",
+                 j->probe.task, j->probe.metric, j->probe.n);
+    if (appended)
+        cli_note(
+            "%s: %zu of %zu probes have types that %s lacks for the unit: there the"
+            " delta is all that is known",
+            j->probe.file, appended, j->probe.n, j->all.file);
+}
+
 static int
 compute(struct job *j, struct mpq_err *err)
 {
-    if (make_sets(j, err) < 0 || make_arrays(j, err) < 0)
+    if (make_sets(j, err) < 0 || check_units(j, err) < 0 || make_arrays(j, err) < 0)
         return -1;
     const struct mpq_fill in = { .n_units = j->units.n,
                                  .n_types = j->types.n,
@@ -213,7 +309,7 @@ compute(struct job *j, struct mpq_err *err)
     struct mpq_err why = { 0 };
 
     if (mpq_fill(&in, j->damage, j->se, j->fits, &why) == 0)
-        return 0;
+        return finish(j, err);
     return mpq_fail(err, (enum mpq_code)why.code, "%s: %s", j->probe.file, why.text);
 }
 
@@ -271,17 +367,15 @@ put_rows(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
     for (size_t i = 0; i < j->all.n + j->probe.n; i++) {
         const struct mpq_pair *r = row(j, i);
         const size_t p = pair_of(j, i);
-        if (i >= j->all.n && !isnan(j->low[p]))
+        if (i >= j->all.n && !is_appended(j, i))
             continue; /* stands among the cheap ones */
-        const double inputs = isnan(j->inputs[p]) ? 0 : j->inputs[p],
-                     scale = score_scale_of(&j->scales, r->unit);
         char last[32] = "";
         if (j->has_inputs)
-            snprintf(last, sizeof last, "\t%.17g", inputs);
-        if (mpq_tsv_row(
-                w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g%s",
-                r->unit, r->type, r->bits, r->params, scale * j->damage[p] + inputs,
-                scale * j->se[p], j->low[p], j->delta[p], j->delta_se[p], last) < 0)
+            snprintf(last, sizeof last, "\t%.17g", j->inputs[p]);
+        if (mpq_tsv_row(w, err,
+                        "%s\t%s\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g\t%.17g%s",
+                        r->unit, r->type, r->bits, r->params, j->damage[p], j->se[p],
+                        j->low[p], j->delta[p], j->delta_se[p], last) < 0)
             return -1;
     }
     return 0;
@@ -305,6 +399,7 @@ score_fill(char **names, size_t n, struct mpq_err *err)
     if (read_inputs(&j, names, n, err) < 0 || score_one_model(&j.probes, err) < 0 ||
         score_one_whole(j.probes.all, j.probes.n, err) < 0 || compute(&j, err) < 0)
         goto out;
+    say_doubts(&j);
     /* Probes by --each back are of a packed file, the plan is for DAMAGE's model. */
     const int has_layout = mpq_layout_in_tsv(j.cheap.meta);
     rc = score_write(has_layout ? &j.cheap : &j.probes, "damage", put_all, &j, err);

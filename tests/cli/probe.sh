@@ -364,5 +364,34 @@ run 1 mpq-score -m kld --fill bad.tsv few.tsv; one_line
 grep -v 'attn_q	q4_0\|ffn_down	q4_0' cheap.tsv >other.tsv
 run 1 mpq-score -m kld --fill other.tsv few.tsv; one_line; says "nothing is measured"
 run 1 mpq-score -m kld --fill none.tsv few.tsv; one_line
+# units are the same in both, and as large
+sed 's/blk.1.ffn_down	q4_0	4.5	1024/blk.1.ffn_down	q4_0	4.5	1025/' few.tsv >bad.tsv
+run 1 mpq-score -m kld --fill cheap.tsv bad.tsv; one_line
+says "bad.tsv: blk.1.ffn_down has 1025 params, in cheap.tsv 1024"
+run 1 mpq-score -m kld --fill cheap.tsv part0.tsv part1.tsv; one_line
+says "part0.tsv has units such as blk.0, cheap.tsv such as blk.0.attn_q, none in common: both are to be by"
+sed 's/^blk.0.attn_q/blk.0.attn/' few.tsv >bad.tsv
+run 1 mpq-score -m kld --fill cheap.tsv bad.tsv; one_line
+says "cheap.tsv: no row for unit blk.0.attn, which bad.tsv has"
+# a type that the unit lacks there is appended
+{ cat few.tsv; printf 'blk.0.attn_q\tq5_0\t5.5\t3072\twiki\tkld\t0\t0.05\t0.05\t0.001\n'; } >more.tsv
+run 0 mpq-score -m kld --fill cheap.tsv more.tsv; one_line
+says "more.tsv: 1 of 3 probes have types that cheap.tsv lacks for the unit: there the delta is all"
+equal "0.05 nan" "$(awk -F'\t' '$2 == "q5_0" { printf "%.3g %s\n", $5, $7 }' out)" "appended"
+run 0 mpq-score -m kld -t q4_0,q8_0 --fill cheap.tsv more.tsv; silent
+# no delta above 0: what is known is the error alone
+sed 's/	0.1	0.1	0.001/	-0.1	-0.1	0.001/' few.tsv >bad.tsv
+run 0 mpq-score -m kld --fill cheap.tsv bad.tsv; one_line
+says "wiki, kld: none of 2 deltas is above 0: their standard errors count"
+# damages below 0 or below their inputs, and what would be no number or too large
+sed 's/	0.01	0$/	-0.01	0/' cheap.tsv >bad.tsv
+run 1 mpq-score -m kld --fill bad.tsv few.tsv; one_line; says "bad.tsv:10: blk.0.attn_q, q4_0: a damage of -0.01"
+sed 's/	0.51	0	/	0.4	0	/' inputs.tsv >bad.tsv
+run 1 mpq-score -m kld --fill bad.tsv few.tsv; one_line; says "bad.tsv:10: blk.0.attn_q, q4_0: a damage of 0.4, below 0.5"
+sed '/blk.0.attn_q	q4_0/s/0.01/1e-300/' cheap.tsv >bad.tsv; sed 's/	0.1	0.1	0.001/	1e90	1e90	1/' few.tsv >x.tsv
+run 1 mpq-score -m kld --fill bad.tsv x.tsv; one_line; equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+says "blk.0.attn_q, q8_0: a damage of inf, not from 0 to 1e+100"
+sed 's/	0.1	0.1	0.001/	1e99	1e99	1/' few.tsv >x.tsv
+run 1 mpq-score -m kld --fill cheap.tsv --scale 1e6 x.tsv; one_line; says "blk.0.attn_q, q4_0: a damage of 1e+105"
 
 finish
