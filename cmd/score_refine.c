@@ -8,6 +8,7 @@
 #include "model/damage.h"
 #include "model/plan.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@ struct job {
     double weight[MAX_OBJECTIVES]; /* of each delta, by what it was divided by */
     size_t n_objectives;           /* 0: the damage is the delta */
     double *d, *total;             /* [plans][types], [plans] */
-    double *factor;                /* [types] */
+    double *factor, mean;          /* [types], of the plans */
 };
 
 static void
@@ -166,31 +167,93 @@ compute(struct job *j, struct mpq_err *err)
     for (size_t k = 0; k < n; k++)
         if (take_plan(j, score.refine.items[k], k, err) < 0)
             return -1;
-    return mpq_refine(j->d, j->total, n, types, j->factor, err);
+    const struct mpq_refine in = { .n_plans = n,
+                                   .n_types = types,
+                                   .d = j->d,
+                                   .total = j->total,
+                                   .plans = score.refine.items,
+                                   .types = j->damage.types };
+    return mpq_refine(&in, j->factor, &j->mean, err);
+}
+
+/* Says which type is farthest off the mean, where that is farther than is believed. */
+static void
+say_spread(const struct job *j)
+{
+    char name[MPQ_TYPE_NAME_MAX];
+    size_t far = 0;
+
+    for (size_t i = 1; i < j->damage.n_types; i++)
+        if (fabs(j->factor[i] - j->mean) > fabs(j->factor[far] - j->mean))
+            far = i;
+    const double off = j->factor[far] / j->mean - 1;
+    if (fabs(off) > MPQ_REFINE_SPREAD)
+        cli_note("%s: factor %.3g, %.0f%% %s the plans' mean of %.3g: more than the"
+                 " %.0f%% that types are believed to differ",
+                 mpq_type_name(j->damage.types[far], name), j->factor[far],
+                 100 * fabs(off), off > 0 ? "above" : "below", j->mean,
+                 100 * MPQ_REFINE_SPREAD);
+}
+
+/* What is rescaled, as columns of the table; -1 is one that it lacks. */
+enum { DAMAGE, SE, INPUTS, N_VALUES };
+struct columns {
+    int value[N_VALUES], unit, type;
+};
+
+static struct columns
+find_columns(const struct mpq_tsv *t)
+{
+    return (struct columns){
+        .value = { mpq_tsv_find(t, "damage"), mpq_tsv_find(t, "se"),
+                   mpq_tsv_find(t, "inputs") },
+        .unit = mpq_tsv_find(t, "unit"),
+        .type = mpq_tsv_find(t, "type"),
+    };
 }
 
 /* The row's damage and error, and what inputs have in it, times the factor of its type.
  */
 static int
-put_row(const struct job *j, size_t row, const int columns[4], struct mpq_tsv_writer *w,
-        struct mpq_err *err)
+rescale(const struct job *j, size_t row, const struct columns *c,
+        double values[N_VALUES], struct mpq_err *err)
 {
     const struct mpq_tsv *t = j->tables.meta;
-    double values[3] = { 0, 0, 0 };
     struct mpq_type own;
     size_t k = 0;
 
-    if (mpq_type_parse(mpq_tsv_cell(t, row, (size_t)columns[3]), &own) < 0)
+    if (mpq_type_parse(mpq_tsv_cell(t, row, (size_t)c->type), &own) < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: unknown type", mpq_tsv_name(t));
     while (!mpq_type_eq(j->damage.types[k], own)) /* all were read from this table */
         k++;
-    for (size_t i = 0; i < 3; i++) {
-        if (columns[i] >= 0 &&
-            mpq_tsv_double(t, row, (size_t)columns[i], &values[i], err) < 0)
+    for (size_t i = 0; i < N_VALUES; i++) {
+        values[i] = 0;
+        if (c->value[i] >= 0 &&
+            mpq_tsv_double(t, row, (size_t)c->value[i], &values[i], err) < 0)
             return -1;
         values[i] *= j->factor[k];
     }
-    return score_put_row(t, row, columns, values, 3, w, err);
+    return 0;
+}
+
+/* Before anything is written. */
+static int
+check(const struct job *j, struct mpq_err *err)
+{
+    const struct mpq_tsv *t = j->tables.meta;
+    const struct columns c = find_columns(t);
+    double values[N_VALUES];
+
+    for (size_t r = 0; r < mpq_tsv_rows(t); r++) {
+        const char *unit = mpq_tsv_cell(t, r, (size_t)c.unit);
+        if (rescale(j, r, &c, values, err) < 0 ||
+            score_check_pair(mpq_tsv_name(t), unit, mpq_tsv_cell(t, r, (size_t)c.type),
+                             values[DAMAGE], values[SE], err) < 0 ||
+            score_check(mpq_tsv_name(t), unit, "figure of inputs", values[INPUTS], 0,
+                        err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* All rows, with what stands before them: a line for each factor. */
@@ -199,8 +262,8 @@ put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
     const struct job *j = job;
     const struct mpq_tsv *t = j->tables.meta;
-    const int columns[4] = { mpq_tsv_find(t, "damage"), mpq_tsv_find(t, "se"),
-                             mpq_tsv_find(t, "inputs"), mpq_tsv_find(t, "type") };
+    const struct columns c = find_columns(t);
+    double values[N_VALUES];
     char name[MPQ_TYPE_NAME_MAX];
 
     if (score_put_objectives(t, w, err) < 0)
@@ -212,7 +275,8 @@ put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
     if (score_put_columns(t, w, err) < 0)
         return -1;
     for (size_t r = 0; r < mpq_tsv_rows(t); r++)
-        if (put_row(j, r, columns, w, err) < 0)
+        if (rescale(j, r, &c, values, err) < 0 ||
+            score_put_row(t, r, c.value, values, N_VALUES, w, err) < 0)
             return -1;
     return 0;
 }
@@ -228,8 +292,9 @@ score_refine(char **names, size_t n, struct mpq_err *err)
     if (score_read(&j.tables, names, n, NULL, err) < 0 ||
         mpq_layout_from_tsv(&j.layout, j.tables.meta, err) < 0 ||
         mpq_damage_read(&j.damage, j.tables.meta, &j.layout, err) < 0 ||
-        read_objectives(&j, err) < 0 || compute(&j, err) < 0)
+        read_objectives(&j, err) < 0 || compute(&j, err) < 0 || check(&j, err) < 0)
         goto out;
+    say_spread(&j);
     rc = score_write(&j.tables, "damage", put_all, &j, err);
 out:
     close_job(&j);

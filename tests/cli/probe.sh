@@ -220,6 +220,20 @@ equal "0.6 0.06" "$(row 'blk.0 q4_0')"; prints "blk.0	q4_0	4.5	4096"
 equal "$(sed -n 's/^#\([^#]\)/\1/p' kld.tsv)" "$(sed -n 's/^#\([^#]\)/\1/p' out)" "columns"
 run 0 mpq-score --refine four.plan=1.8 --refine eight.plan=0.1 kld.tsv
 equal "1.9885 1.0021" "$(factor q4_0) $(factor q8_0)" "two plans"
+one_line; says "q4_0: factor 1.99, 41% above the plans' mean of 1.41: more than the 20%"
+run 0 mpq-score --refine four.plan=0.95 --refine eight.plan=0.1 kld.tsv; silent
+# what the squares would make free, and what is no number or too large
+allof q4_0 | sed '/blk.0/s/q4_0/q8_0/' >mixed.plan
+run 1 mpq-score --refine four.plan=0.9 --refine mixed.plan=0.1 kld.tsv; one_line
+says "the plans contradict each other: by them q8_0 would lose -1.12 times its damages"
+equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+run 1 mpq-score --refine four.plan=0.9 --refine eight.plan=100 kld.tsv; one_line
+says "four.plan=0.9: lost 1 times its damages, the plans on the mean 31.6 times theirs: they contradict"
+awk -F'\t' -v OFS='\t' '/^blk/ { $5 *= 1e-90 } 1' kld.tsv | grep -v '^##mpq\|^##end' >x.tsv
+run 1 mpq-score --refine four.plan=1e90 x.tsv; one_line; says "a loss of 1e+90 where the damages come to 9e-91"
+awk -F'\t' -v OFS='\t' '/^blk.0.q8/ { $5 = $6 = 1e99 } 1' x.tsv >y.tsv
+run 1 mpq-score --refine four.plan=1 y.tsv; one_line; says "y.tsv: blk.0, q8_0: a damage of 1.11111e+189, not"
+equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
 run 0 mpq-score --refine four.plan=1.8 refined.tsv
 equal "1.0000" "$(factor q4_0)" "refined once, right ever after"
 run 0 mpq-alloc -q -b 5.9 -t q4_0,q8_0 refined.tsv; grep '^blk' out >a
