@@ -82,6 +82,36 @@ unit_bits(const struct job *j, const struct mpq_score *r, struct mpq_type t)
     return weights > 0 ? sum / weights : mpq_type_bpw(t, UINT64_C(1) << 24);
 }
 
+static double
+damage_of(const struct mpq_score *r, struct mpq_type t)
+{
+    return r->score * r->params * mpq_type_error(t);
+}
+
+/* Figures from a file may be of any size: what comes of them is held against what
+ * readers take, before anything is written. */
+static int
+check(const struct job *j, struct mpq_err *err)
+{
+    const char *file = mpq_tsv_name(j->tables.all[0]);
+    char name[MPQ_TYPE_NAME_MAX];
+
+    for (size_t i = 0; i < j->scores.n; i++) {
+        const struct mpq_score *r = &j->scores.rows[i];
+        if (score_check(file, r->unit, "score", r->score, 0, err) < 0)
+            return -1;
+        for (size_t c = 0; c < j->scores.n_details; c++)
+            if (score_check(file, r->unit, j->scores.columns[c], r->detail[c], -1e100,
+                            err) < 0)
+                return -1;
+        for (size_t t = 0; t < score.n_types; t++)
+            if (score_check_pair(file, r->unit, mpq_type_name(score.types[t], name),
+                                 damage_of(r, score.types[t]), 0, err) < 0)
+                return -1;
+    }
+    return 0;
+}
+
 static int
 put_damages(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
@@ -98,10 +128,9 @@ put_damages(const struct job *j, struct mpq_tsv_writer *w, struct mpq_err *err)
                           mpq_type_name(score.types[t], name));
                 continue;
             }
-            const double damage = r->score * r->params * mpq_type_error(score.types[t]);
             if (mpq_tsv_row(w, err, "%s\t%s\t%.17g\t%.17g\t%.17g\t0", r->unit,
                             mpq_type_name(score.types[t], name), wide, r->params,
-                            damage) < 0)
+                            damage_of(r, score.types[t])) < 0)
                 return -1;
         }
     return 0;
@@ -132,7 +161,7 @@ score_stats(char **names, size_t n, struct mpq_err *err)
          mpq_layout_from_tsv(&j.layout, j.tables.meta, err) < 0) ||
         score_one_model(&j.tables, err) < 0 ||
         mpq_statset_new(&j.stats, j.tables.all, j.tables.n, err) < 0 ||
-        mpq_score_run(&j.scores, &j.stats, &how, err) < 0)
+        mpq_score_run(&j.scores, &j.stats, &how, err) < 0 || check(&j, err) < 0)
         goto out;
     rc = score_write(&j.tables, score.n_types ? "damage" : "scores", put_all, &j, err);
 out:

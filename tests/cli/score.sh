@@ -120,6 +120,14 @@ sh_run 1 "grep -v '^##' nsds-tied.tsv | grep -v 'blk.2.ffn_up.mse3' | mpq-score 
 says "blk.2.ffn_up: no stat mse3"
 sh_run 1 "grep -v '^##' nsds-tied.tsv | grep -v 'blk.2' | sed '/^#/!s/	0\..*/	x/' | mpq-score -m zd"
 one_line
+# figures that no score can be made of
+for x in 1e150 1e300; do
+    awk -F'\t' -v OFS='\t' -v x=$x '/^##(mpq|end)/ { next }
+        $2 == "blk.1.ffn_up" && $3 ~ /^mse/ { $4 = x } 1' nsds-tied.tsv >huge.tsv
+    run 1 mpq-score -m mse huge.tsv; one_line; says "huge.tsv: blk.1: a score of "
+    equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+    run 1 mpq-score -m mse -t int4 huge.tsv; one_line
+done
 run 1 mpq-score nsds-tied.tsv nsds-untied.tsv; one_line; says "another model"
 run 1 mpq-score nsds-tied.tsv nsds-tied.tsv; one_line; says "second time"
 run 0 mpq-score nsds-tied.tsv; cp out scores.tsv
