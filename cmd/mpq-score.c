@@ -185,6 +185,15 @@ score_put_row(const struct mpq_tsv *t, size_t row, const int *columns,
 }
 
 int
+score_check_picks(size_t n_probes, const char *file, struct mpq_err *err)
+{
+    if (n_probes || (!score.metrics && !score.tasks))
+        return 0;
+    return mpq_fail(err, MPQ_EUSAGE, "--%s picks from probes, and there is none: %s",
+                    score.metrics ? "metric" : "task", file);
+}
+
+int
 score_check(const char *file, const char *unit, const char *what, double x, double low,
             struct mpq_err *err)
 {

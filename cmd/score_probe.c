@@ -67,6 +67,8 @@ split(struct words *w, const char *list, const char *option, struct mpq_err *err
 static int
 check_kinds(const struct job *j, struct mpq_err *err)
 {
+    size_t probes = 0;
+
     for (size_t i = 0; i < j->tables.n; i++) {
         const int kind = mpq_pairs_kind(j->tables.all[i], err);
         if (kind == MPQ_PAIRS_SCORES)
@@ -78,8 +80,9 @@ check_kinds(const struct job *j, struct mpq_err *err)
                             mpq_tsv_name(j->tables.all[i]));
         if (kind < 0)
             return -1;
+        probes += kind == MPQ_PAIRS_PROBE;
     }
-    return 0;
+    return score_check_picks(probes, mpq_tsv_name(j->tables.all[0]), err);
 }
 
 /* How many objectives there are: a table each; or one table has them all. */
@@ -214,7 +217,16 @@ compute(struct job *j, struct mpq_err *err)
     j->se = mpq_array(j->sets->n, sizeof *j->se);
     if (!j->damage || !j->se)
         return mpq_fail(err, MPQ_ENOMEM, "out of memory");
-    return mpq_moa(j->sets, j->n, j->weight, normalize, j->damage, j->se, j->sums, err);
+    if (mpq_moa(j->sets, j->n, j->weight, normalize, j->damage, j->se, j->sums, err) <
+        0)
+        return -1;
+    for (size_t i = 0; i < j->sets->n; i++) {
+        const struct mpq_pair *r = &j->sets->rows[i];
+        if (score_check_pair(j->sets->file, r->unit, r->type, j->damage[i], j->se[i],
+                             err) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* A table of damages is called by its file. */
@@ -288,18 +300,23 @@ out:
     return rc;
 }
 
-/* Says what of the deltas counted as 0. */
+/* Says what of the deltas counted as 0: all of them is worth a note. */
 static void
 say_negative(const struct job *j)
 {
     for (size_t k = 0; k < j->n; k++) {
-        size_t below = 0;
-        for (size_t i = 0; i < j->sets[k].n; i++)
-            below += j->sets[k].rows[i].value < 0;
-        if (below)
+        const struct mpq_pairs *p = &j->sets[k];
+        size_t above = 0, below = 0;
+        for (size_t i = 0; i < p->n; i++) {
+            above += p->rows[i].value > 0;
+            below += p->rows[i].value < 0;
+        }
+        if (!above)
+            cli_note("%s, %s: none of %zu deltas is above 0: all count as 0",
+                     name_of(p), metric_of(p), p->n);
+        else if (below)
             cli_debug("%s, %s: %zu of %zu deltas are below 0 and count as 0",
-                      name_of(&j->sets[k]), metric_of(&j->sets[k]), below,
-                      j->sets[k].n);
+                      name_of(p), metric_of(p), below, p->n);
     }
 }
 

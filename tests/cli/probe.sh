@@ -145,7 +145,15 @@ sed 's/##tensor blk.1.attn_q f16/##tensor blk.1.attn_q bf16/' task.tsv >other.ts
 run 1 mpq-score -m moa ppl.tsv other.tsv; one_line; says "another model"
 awk -F'\t' -v OFS='\t' '!/^#/ { $9 = -1 } 1' task.tsv >flat.tsv
 run 1 mpq-score -m moa ppl.tsv flat.tsv; one_line; says "flat.tsv: loss: no delta above 0"
-run 0 mpq-score -m loss flat.tsv
+run 0 mpq-score -m loss flat.tsv; one_line
+says "mpq-score: sums, loss: none of 6 deltas is above 0: all count as 0"
+equal "0" "$(awk -F'\t' '/^blk/ { print $5 }' out | sort -u)" "damages"
+run 0 mpq-score -q -m loss flat.tsv; silent
+run 0 mpq-score -m moa --norm none ppl.tsv flat.tsv; one_line; says "sums, loss: none of 6 deltas"
+# errors that no table takes, from a sum that is next to nothing
+awk -F'\t' -v OFS='\t' '!/^#/ { $9 *= 1e-300 } 1' task.tsv >tiny.tsv
+run 1 mpq-score -m moa ppl.tsv tiny.tsv; one_line; equal 0 "$(wc -c <out | tr -d ' ')" "bytes written"
+says "ppl.tsv: blk.0, q4_0: a standard error of inf, not from 0 to 1e+100"
 run 1 mpq-score -m acc task.tsv; one_line; says "no rows of metric acc"
 run 1 mpq-score -m ppl --task gone ppl.tsv; one_line; says "of metric ppl of task gone"
 { cat ppl.tsv; grep -v '^#' ppl.tsv | sed 's/wiki/web/'; } >two.tsv
@@ -352,6 +360,16 @@ run 0 mpq-score -m moa cheap.tsv inputs.tsv; silent
 equal "$(awk 'BEGIN { printf "%.6g", 0.7 * 0.51 / (6 * 0.51 + 6 * 0.50003) + 0.3 * 0.01 / (6 * 0.01003) }')" \
     "$(grep 'q4_0' out | awk '{ printf "%.6g\n", $5 }' | sort -u)" "text and task foretold"
 grep -q "^##objective 2 task=inputs.tsv metric=damage weight=0.6999" out && pass || fail "no objective 2"
+# nothing to pick from there; a probe among them has something
+run 2 mpq-score -m moa --metric kld cheap.tsv inputs.tsv; says "--metric picks from probes, and there is none: cheap.tsv"
+run 2 mpq-score -m moa --task wiki,sums cheap.tsv inputs.tsv; says "--task picks from probes"
+run 2 mpq-score --tau --metric kld cheap.tsv inputs.tsv; says "--metric picks from probes"
+run 2 mpq-score --tau --task wiki s.tsv moa.tsv; says "--task picks from probes, and there is none: s.tsv"
+awk -F'\t' -v OFS='\t' '/^blk/ { $5 /= 2 } 1' kld.tsv | grep -v '^##mpq\|^##end' >foretold.tsv
+run 0 mpq-score -m moa --metric kld --task wiki foretold.tsv ppl.tsv; silent
+prints "##objective 2 task=wiki metric=kld"
+run 0 mpq-score --tau --metric kld --task wiki foretold.tsv ppl.tsv; silent
+prints "foretold.tsv	wiki:kld	3	1	"
 run 2 mpq-score -m moa cheap.tsv; says "cheap.tsv: one objective"
 { cat shape; printf '#unit\tscore\tparams\nblk.0\t1\t9\n'; } >scores.tsv
 run 1 mpq-score -m moa cheap.tsv scores.tsv; one_line
