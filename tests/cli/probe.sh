@@ -298,6 +298,29 @@ equal 3 "$(grep -c '^blk' out)" "rows of layers"
 run 0 mpq-alloc -q -b 5.6 -t q4_0,q8_0 --split module moa.tsv
 equal 6 "$(grep -c '^blk' out)" "a layer's figure spread over its halves"
 
+# The least that a table made by hand has, as mpq-formats says.
+hand() { awk -v OFS='\t' -v bits="$1" 'BEGIN { print "#unit", "type", bits "params", "damage" }
+    /^##tensor blk/ { n = $4 * $5; b = bits ? 4.5 "\t" : ""
+        print $2, "q4_0", b n, n; print $2, "q8_0", b n, n / 250 }' shape; }
+hand '' >hand.tsv; grep '^##tensor' shape >tensors; echo '##file 1000 32' >file
+run 1 mpq-alloc -q -b 5.9 hand.tsv; says "name the model with --model"
+sh_run 0 "cat tensors file hand.tsv | mpq-alloc -q -b 5.9"; equal 6 "$(grep -c '^blk' out)" "matrices"
+sh_run 2 "cat tensors file hand.tsv | mpq-alloc -q -b 5.9 --risk 1"; says "a column se"
+sh_run 1 "cat tensors hand.tsv | mpq-alloc -q -b 5.9"; one_line; sh_run 1 "cat file hand.tsv | mpq-alloc -q -b 5.9"; one_line
+for column in unit type params; do # none of them can be left out
+    sh_run 1 "sed '1s/$column/x/' hand.tsv | cat tensors file - | mpq-alloc -q -b 5.9"
+    one_line; says "standard input: no column $column"
+done
+sh_run 1 "sed 's/3072/3071/' hand.tsv | cat tensors file - | mpq-alloc -q -b 5.9"; one_line; says "has 3071 params, the model's has 3072"
+run 1 mpq-score --scale 2 hand.tsv; one_line; says "no column bits"
+hand 'bits	' >hand.tsv
+run 0 mpq-score --scale 2 hand.tsv; silent; equal 6144 "$(grep 'blk.0.attn_q	q4_0' out | cut -f5)"
+run 0 mpq-score --tau hand.tsv hand.tsv; run 0 mpq-score -m moa hand.tsv hand.tsv
+run 1 mpq-score --refine four.plan=1 hand.tsv; one_line; says "no ##file lines"
+sh_run 0 "cat tensors file hand.tsv | mpq-score --refine four.plan=1"
+grep -v '^##' ppl.tsv | cut -f1-6,9 >least.tsv; run 0 mpq-score -m kld least.tsv
+equal "0.3 0" "$(row 'blk.0 q4_0')" "a probe without base, value and se"
+
 # --fill: probes of two matrices, a cheap figure of all six; probes are 10 times that.
 { cat shape; printf '#unit\ttype\tbits\tparams\tdamage\tse\n'
   for l in 0 1 2; do for t in q4_0 q8_0; do
