@@ -98,7 +98,7 @@ method_of(struct mpq_tsv *t)
         method = is_score ? "nsds" : mpq_tsv_name(t);
         return clean(method, strlen(method));
     }
-    char *a = clean(task ? task : "", n_task), *b = clean(method, n);
+    char *a = clean(task ? task : "", task ? n_task : 0), *b = clean(method, n);
     struct mpq_buf name = { 0 };
     mpq_buf_printf(&name, "%s%s%s", a && task ? a : "", task ? ":" : "", b ? b : "");
     free(a);
