@@ -20,6 +20,8 @@
 top  := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
 tiny := $(top)/examples/tiny-model
 is_tiny = $(filter $(tiny)/%,$(MODEL))
+# Files that come with the tiny model, for it alone; what to ask for with another.
+shipped = $(if $(is_tiny),$(addprefix $(tiny)/,$1),$(error $2))
 
 MODEL        ?= $(tiny)/tiny-model.gguf
 CONTROLS     ?= uniform random inverted
@@ -45,18 +47,31 @@ runtime := $(if $(native),--runtime native)
 .DEFAULT_GOAL := all
 
 help:
-	@sed -n '/^#   make/,/[^\\]$$/s/^# *//p' $(firstword $(MAKEFILE_LIST))
-	@echo 'Paths are relative to this folder, or absolute.'
+	@awk '!/^#/ { exit } { sub(/^# ?/, ""); print }' $(firstword $(MAKEFILE_LIST))
+	@echo; echo 'Paths are relative to this folder, or absolute.'
 
 # --- where: W for what is learned, S for plans and packed files, M for what they come to --
 # The names tell contents apart, so a user's file that is merely newer makes nothing anew:
 # it stands behind the bar of a rule.
 
+n_layer = $(shell PATH='$(PATH)' mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
 files = $(foreach f,$1,$(if $(wildcard $f/config.json),$f/*.json $f/*.safetensors,$f))
-sum = $(shell { cat $(call files,$1) /dev/null | cksum; echo '$(subst ',,$2)'; } | cksum | cut -d' ' -f1)
+sum = $(shell { for f in $(call files,$1); do cksum <$$f; done; echo '$(subst ',,$2)'; } | cksum | cut -d' ' -f1)
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
+# What is wrong with the variables is said before any work is done.
+$(if $(word 2,$(MODEL))$(shell test -r '$(MODEL)' && echo ok),,$(error $(MODEL): cannot be read (paths are relative to $(CURDIR))))
+$(if $(budget),)
+$(foreach v,MODEL CALIB TASK TEXT EVAL EVAL_TEXT OUT WORK SIZE BITS SHARDS RANDOM_SEEDS,\
+    $(if $(word 2,$($v))$(findstring ',$($v)),$(error $v: a blank or quote in '$($v)', which make cannot take)))
 $(foreach f,$(inputs) $(finals),$(if $(shell test -r '$f' && echo ok),,$(error $f: cannot be read (paths are relative to $(CURDIR)))))
+$(foreach f,$(inputs) $(finals),$(if $(shell test '$f' -ef '$(OUT)' && echo same),$(error OUT=$(OUT): is read by this, and would be lost)))
+$(if $(shell test ! -d '$(OUT)' -a -w '$(dir $(OUT))' && echo ok),,$(error OUT=$(OUT): a folder, or in one that cannot be written))
+$(if $(and $(SIZE),$(filter command environment,$(firstword $(origin BITS)))),$(error SIZE and BITS: one budget))
+$(if $(shell test '$(RANDOM_SEEDS)' -ge 1 2>/dev/null && echo ok),,$(error RANDOM_SEEDS=$(RANDOM_SEEDS): how many random plans, from 1))
+ifneq ($(SHARDS),1)
+$(if $(shell test '$(SHARDS)' -ge 1 -a '$(SHARDS)' -le '$(n_layer)' 2>/dev/null && echo ok),,$(error SHARDS=$(SHARDS): from 1 to $(n_layer), the layers of the model))
+endif
 # What the metric is taken from must be in the problems, or it is missed at the very end.
 key := $(if $(filter acc acc_norm,$(METRIC)),choices,$(if $(filter em,$(METRIC)),answer))
 ifneq ($(and $(key),$(filter %.jsonl,$(EVAL))),)
@@ -73,7 +88,6 @@ endif
 
 # --- probes, in SHARDS parts ---------------------------------------------------------
 
-n_layer = $(shell PATH='$(PATH)' mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
 measured := $(foreach k,$(shell seq 1 $(SHARDS)),$W/probe.$k-$(SHARDS).tsv)
 
 probes: $(or $(damages),$(damage))

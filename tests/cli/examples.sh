@@ -85,6 +85,16 @@ pipe best-gguf $quick REPAIR=1 QUANTIZER=rtn # nothing to be packed again
 prints "packed by rtn, on held-back text: "
 same best-gguf.gguf "$(find best-gguf -name "$(cat "$(find best-gguf -name chosen)").gguf")"
 
+# made again, nothing is; other chunks are measured anew, other sizes swept anew
+touch mark; pipe best-gguf $quick REPAIR=1 QUANTIZER=rtn
+equal "" "$(find best-gguf -newer mark -name '*.gguf' -o -newer mark -name '*.eval')" "made again"
+pipe best-gguf $quick HELD=2 QUANTIZER=rtn
+equal 2 "$(find best-gguf -name inverted.eval | wc -l | tr -d ' ')" "measured on one chunk, on two"
+for sizes in 1600k:1700k:50k 1800k:2M:100k; do
+    run 0 make -s -f "$ex/best-gguf/Makefile" WORK="$tmp/best-gguf" OUT="$tmp/x" $quick QUANTIZER=rtn frontier SIZES=$sizes
+    equal 3 "$(grep -c '^1[56789]\|^2' out)" "sizes $sizes: $(cat out)"
+done
+
 # without any probe, and of a runtime that rounds no inputs
 pipe best-gguf $quick PROBE= INT8= WORK="$tmp/plain"
 equal "first inverted " "$(rows "$(find plain -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
@@ -96,7 +106,8 @@ prints "x.gguf: the moa plan, 9 bytes, em .5"
 prints "LOSES TO uniform (.9)"; prints "beats random.best (.1)"; prints "cannot be told apart from ppl (.4)"
 
 # what is wrong is said, and nothing is left
-wrong() { run 2 make -s -f "$ex/$1/Makefile" WORK="$tmp/w" OUT="$tmp/w.gguf" "$2"; absent w w.gguf; }
+# shellcheck disable=SC2086 # words
+wrong() { run 2 make -s -f "$ex/$1/Makefile" WORK="$tmp/w" OUT="$tmp/w.gguf" $2; absent w w.gguf; }
 wrong tasa MODEL=absent.gguf; says "absent.gguf: cannot be read"
 wrong tasa METRIC=acc; says "METRIC=acc: the problems of"
 wrong tasa EVAL=absent.jsonl; says "absent.jsonl: cannot be read"
