@@ -70,6 +70,8 @@ int cli_parse(const struct cli_tool *tool, int argc, char **argv);
 /* Misuse (exit 2) when PATH, what OPTION writes, is a file that the command line names
  * for reading: it would be lost. cli_parse does it for -o. */
 void cli_refuse_input(const char *option, const char *path);
+/* The same of INPUT, which a file and not the command line names. */
+void cli_refuse_input_of(const char *option, const char *path, const char *input);
 /* Was the option with this long name given? */
 int cli_given(const char *name);
 /* Prints the error if there is one, removes unfinished output, checks stdout. Returns

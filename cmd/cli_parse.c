@@ -282,6 +282,16 @@ is_same_file(const struct stat *this, const char *path)
 }
 
 void
+cli_refuse_input_of(const char *option, const char *path, const char *input)
+{
+    struct stat st;
+
+    if (path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+        is_same_file(&st, input))
+        cli_misuse("%s: '%s' is read as well: write another file", option, path);
+}
+
+void
 cli_refuse_input(const char *option, const char *path)
 {
     struct stat st;

@@ -9,6 +9,7 @@
 #include "method/traces.h"
 #include "model/calib.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,8 +60,10 @@ struct job {
     size_t n, n_layers;      /* sources */
     struct mpq_calib *texts; /* [n] */
     double *traces, *target; /* [n][n_layers], [n_layers] */
-    double *shares;          /* [n], of --emit */
-    const char **names;      /* [n], of --emit: borrowed from the table */
+    double *points;          /* [n_points + 1][n] shares: the grid, the best of all */
+    size_t n_points;
+    double *shares;     /* [n], of --emit */
+    const char **names; /* [n], of --emit: borrowed from the table */
     struct mpq_tsv *mix;
     struct cli_bar *bar;
 };
@@ -73,6 +76,7 @@ close_job(struct job *j)
     free(j->texts);
     free(j->traces);
     free(j->target);
+    free(j->points);
     free(j->shares);
     free(j->names);
     mpq_tsv_free(j->mix);
@@ -109,8 +113,7 @@ read_text(struct job *j, const char *path, struct mpq_calib *text, struct mpq_er
 {
     if (mpq_calib_read(text, path, j->model, (size_t)ctx, 0, err) < 0)
         return -1;
-    mpq_calib_recut(text, (size_t)ctx);
-    return 0;
+    return mpq_calib_recut(text, (size_t)ctx, err);
 }
 
 /* N samples of TEXT, which PATH has, drawn by the seed, and their trace. */
@@ -228,6 +231,7 @@ struct points {
     const double *shares;  /* [count][n_sources] */
     const double *cosines; /* [count] */
     size_t count, n_sources, chosen;
+    const struct mpq_calib *texts; /* [n_sources] */
 };
 
 static int
@@ -235,8 +239,13 @@ put_points(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 {
     const struct points *points = job;
 
-    if (mpq_tsv_put_meta(w, err, "ctx %llu", (unsigned long long)ctx) < 0 ||
-        mpq_tsv_columns(w, "point\tsource\tweight\tcosine\tchosen", err) < 0)
+    if (mpq_tsv_put_meta(w, err, "ctx %llu", (unsigned long long)ctx) < 0)
+        return -1;
+    for (size_t i = 0; i < points->n_sources; i++)
+        if (mpq_tsv_put_meta(w, err, "source id=%016" PRIx64 " name=%s",
+                             points->texts[i].id, sources.items[i]) < 0)
+            return -1;
+    if (mpq_tsv_columns(w, "point\tsource\tweight\tcosine\tchosen", err) < 0)
         return -1;
     for (size_t p = 0; p < points->count; p++)
         for (size_t i = 0; i < points->n_sources; i++)
@@ -263,17 +272,16 @@ note_choice(const struct job *j, const double *shares, double cosine)
 static int
 search(struct job *j, struct mpq_err *err)
 {
-    double *points = NULL, *cosines = NULL, *mixed = NULL, *more;
-    size_t count = 0, chosen = 0;
+    const size_t count = j->n_points;
+    double *points = realloc(j->points, (count + 1) * j->n * sizeof *points);
+    double *cosines = mpq_array(count + 1, sizeof *cosines),
+           *mixed = mpq_array(j->n_layers, sizeof *mixed);
+    const int any_share = optimum || j->n > 2;
+    size_t chosen = 0;
     int rc = -1;
 
-    if (mpq_mix_grid(j->n, (size_t)steps, MOST_POINTS, &points, &count, err) < 0)
-        return -1;
-    more = realloc(points, (count + 1) * j->n * sizeof *points);
-    points = more ? more : points;
-    cosines = mpq_array(count + 1, sizeof *cosines);
-    mixed = mpq_array(j->n_layers, sizeof *mixed);
-    if (!more || !cosines || !mixed) {
+    j->points = points ? points : j->points;
+    if (!points || !cosines || !mixed) {
         no_memory(err);
         goto out;
     }
@@ -287,11 +295,12 @@ search(struct job *j, struct mpq_err *err)
         if (mixed_trace(j, points + p * j->n, mixed, err) < 0)
             goto out;
         cosines[p] = mpq_cosine(mixed, j->target, j->n_layers);
-        chosen = p < count && cosines[p] > cosines[chosen] ? p : chosen;
+        if ((p < count || any_share) && cosines[p] > cosines[chosen])
+            chosen = p;
     }
-    if (optimum || j->n > 2)
+    if (any_share && !measure) /* the best of all sums, but for rounding */
         chosen = count;
-    const struct points all = { points, cosines, count + 1, j->n, chosen };
+    const struct points all = { points, cosines, count + 1, j->n, chosen, j->texts };
     rc = cli_write_table("mix", mpq_source_hparams(j->model)->name, put_points, &all,
                          err);
     if (rc == 0)
@@ -299,7 +308,6 @@ search(struct job *j, struct mpq_err *err)
 out:
     if (measure)
         cli_bar_free(j->bar);
-    free(points);
     free(cosines);
     free(mixed);
     return rc;
@@ -309,6 +317,9 @@ static int
 find_mixture(struct job *j, struct mpq_err *err)
 {
     j->n = sources.n;
+    if (mpq_mix_grid(j->n, (size_t)steps, MOST_POINTS, &j->points, &j->n_points, err) <
+        0)
+        return -1;
     j->texts = mpq_array(j->n, sizeof *j->texts);
     if (mpq_forward_new(&j->forward, j->model, (unsigned)cli.threads, err) < 0)
         return -1;
@@ -334,13 +345,38 @@ find_mixture(struct job *j, struct mpq_err *err)
 static int
 read_ctx(const struct job *j, struct mpq_err *err)
 {
-    for (size_t i = 0; !cli_given("ctx") && i < mpq_tsv_meta_count(j->mix); i++) {
+    if (cli_given("ctx"))
+        return 0;
+    for (size_t i = 0; i < mpq_tsv_meta_count(j->mix); i++) {
         const char *line = mpq_tsv_meta(j->mix, i);
         if (!mpq_text_begins(line, "ctx "))
             continue;
-        if (mpq_parse_u64(line + 4, &ctx) < 0 || ctx < 8 || ctx > 1 << 20)
-            return mpq_fail(err, MPQ_EDATA, "%s: ##%s: not from 8 to %d",
-                            mpq_tsv_name(j->mix), line, 1 << 20);
+        if (mpq_parse_u64(line + 4, &ctx) == 0 && ctx >= 8 && ctx <= 1 << 20)
+            return 0;
+        return mpq_fail(err, MPQ_EDATA, "%s: ##%s: not from 8 to %d",
+                        mpq_tsv_name(j->mix), line, 1 << 20);
+    }
+    cli_note("%s: no line ##ctx: samples have %" PRIu64 " tokens", mpq_tsv_name(j->mix),
+             ctx);
+    return 0;
+}
+
+/* Is source I what it was when its share was found? A table made by hand does not say.
+ */
+static int
+check_source(const struct job *j, size_t i, struct mpq_err *err)
+{
+    char id[48];
+
+    snprintf(id, sizeof id, "source id=%016" PRIx64 " name=", j->texts[i].id);
+    for (size_t k = 0; k < mpq_tsv_meta_count(j->mix); k++) {
+        const char *line = mpq_tsv_meta(j->mix, k);
+        if (strlen(line) > strlen(id) && mpq_text_begins(line, "source id=") &&
+            strcmp(line + strlen(id), j->names[i]) == 0 && !mpq_text_begins(line, id))
+            return mpq_fail(err, MPQ_EDATA,
+                            "%s: is not what it was when %s was made: find the mixture"
+                            " again",
+                            j->names[i], mpq_tsv_name(j->mix));
     }
     return 0;
 }
@@ -428,9 +464,12 @@ emit(struct job *j, struct mpq_err *err)
         no_memory(err);
         goto out;
     }
-    for (size_t i = 0; i < j->n; i++)
-        if (j->shares[i] > 0 && read_text(j, j->names[i], &j->texts[i], err) < 0)
+    for (size_t i = 0; i < j->n; i++) {
+        cli_refuse_input_of("-o", cli.output, j->names[i]);
+        if (j->shares[i] > 0 && (read_text(j, j->names[i], &j->texts[i], err) < 0 ||
+                                 check_source(j, i, err) < 0))
             goto out;
+    }
     if (compose(j, j->shares, n_samples * ctx, &mix, &from, err) < 0 ||
         cli_open_output(&out, 0, err) < 0)
         goto out;

@@ -65,7 +65,7 @@ mpq_mix_grid(size_t s, size_t steps, size_t most, double **points, size_t *count
 
     *points = NULL;
     if (n > most)
-        return mpq_fail(err, MPQ_EDATA,
+        return mpq_fail(err, MPQ_EUSAGE,
                         "%zu sources in steps of 1/%zu: more than %zu mixtures", s,
                         steps, most);
     *points = mpq_array(n, s * sizeof **points);

@@ -1,6 +1,7 @@
 #include "model/calib.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "fmt/json.h"
@@ -252,7 +253,9 @@ read_lines(struct reader *r, const char *text, size_t size, struct mpq_err *err)
     }
     if (r->c->seqs.n == 0)
         return mpq_fail(err, MPQ_EDATA, "%s: no tokens", r->name);
-    return 0;
+    if (mpq_text_bos(r->tok) >= 0)
+        return 0;
+    return mpq_tokenizer_encode(r->tok, "\n\n", 2, 0, r->name, &r->c->between, err);
 }
 
 int
@@ -282,6 +285,7 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     const size_t size = (size_t)map.size;
     int is_json;
     const size_t start = find_start(text, size, &is_json);
+    out->id = mpq_hash64(text, size, 0);
     if (size == 0)
         mpq_fail(err, MPQ_EDATA, "%s: an empty text", r.name);
     else if (is_json)
@@ -296,25 +300,44 @@ out:
     return rc;
 }
 
-void
-mpq_calib_recut(struct mpq_calib *c, size_t ctx)
+/* All tokens of C, parted by what stands between lines. */
+static int
+join(struct mpq_tokens *out, const struct mpq_calib *c, struct mpq_err *err)
 {
-    const size_t n = c->tokens.n / ctx;
-
-    if (c->seqs.n == 0)
-        return;
-    if (n == 0) {
-        c->start[1] = c->tokens.n;
-        c->answer[0] = 0;
-        c->seqs.n = 1;
-        return;
+    for (size_t s = 0; s < c->seqs.n; s++) {
+        for (size_t t = 0; s > 0 && t < c->between.n; t++)
+            if (mpq_tokens_add(out, c->between.ids[t], err) < 0)
+                return -1;
+        for (size_t t = c->start[s]; t < c->start[s + 1]; t++)
+            if (mpq_tokens_add(out, c->tokens.ids[t], err) < 0)
+                return -1;
     }
-    assert(n <= c->seqs.n); /* none was longer than ctx, so there is room */
-    for (size_t i = 0; i <= n; i++)
-        c->start[i] = i * ctx;
-    memset(c->answer, 0, n * sizeof *c->answer);
-    c->tokens.n = n * ctx;
-    c->seqs.n = n;
+    return 0;
+}
+
+int
+mpq_calib_recut(struct mpq_calib *c, size_t ctx, struct mpq_err *err)
+{
+    struct mpq_calib cut = { .id = c->id };
+    size_t at = 0;
+    int rc = -1;
+
+    if (join(&cut.tokens, c, err) < 0)
+        goto out;
+    const size_t n = cut.tokens.n;
+    do {
+        at += n - at < ctx ? n - at : ctx;
+        cut.tokens.n = at;
+        if (close_sequence(&cut, err) < 0)
+            goto out;
+    } while (n - at >= ctx);
+    mpq_calib_free(c);
+    *c = cut;
+    cut = (struct mpq_calib){ 0 };
+    rc = 0;
+out:
+    mpq_calib_free(&cut);
+    return rc;
 }
 
 int
@@ -353,6 +376,7 @@ void
 mpq_calib_free(struct mpq_calib *c)
 {
     mpq_tokens_free(&c->tokens);
+    mpq_tokens_free(&c->between);
     free(c->start);
     free(c->answer);
     *c = (struct mpq_calib){ 0 };

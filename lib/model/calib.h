@@ -26,6 +26,8 @@ struct mpq_calib {
     size_t *start;  /* [seqs.n + 1] */
     size_t *answer; /* [seqs.n] tokens before a line's answer; 0: it has none */
     size_t room;
+    uint64_t id;               /* checksum of the file's bytes */
+    struct mpq_tokens between; /* put between lines that are joined, see below */
 };
 
 /* Reads PATH ("-": standard input) for the model S. N_SEQS: at most so many sequences,
@@ -39,8 +41,11 @@ void mpq_calib_free(struct mpq_calib *c); /* and makes it empty */
 
 /* Joins the sequences and cuts them anew, every CTX tokens; what is left over at the
  * end is dropped unless it is all there is. (Traces of samples of unlike lengths do not
- * compare: what a model does at a first token weighs more in short ones.) */
-void mpq_calib_recut(struct mpq_calib *c, size_t ctx);
+ * compare: what a model does at a first token weighs more in short ones.) JSON lines
+ * are parted by a blank line, where the model does not begin each with a token of its
+ * own. */
+MPQ_MUST_CHECK int
+mpq_calib_recut(struct mpq_calib *c, size_t ctx, struct mpq_err *err);
 /* Appends to OUT (zeroed at first) sequences of C drawn by SEED, whole ones and the
  * last cut, until they have N_TOKENS; all of C where it has no more. *drawn: how many
  * it got. The order is that of the draw. */

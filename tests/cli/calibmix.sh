@@ -25,6 +25,11 @@ awk 'FNR == NR { if (!/^#/) sum[$2, $3] = $4; next } !/^#/ && ($2, $3) in sum {
     d = $4 - sum[$2, $3]; if (d > 0.002 || d < -0.002) bad++; n++ }
     END { exit !(n >= 4 && !bad) }' mix.tsv measured.tsv && pass || fail "measured differs"
 
+# of what was measured the best is chosen, whichever it is
+head -c 60000 text.txt >third.txt
+run 0 mpq-calibmix -q --measure -n 4 --ctx 64 -s text.txt -s tasks.jsonl -s third.txt -T tasks.jsonl -T text.txt "$model" -o three.tsv
+equal 1 "$(awk -F'\t' '/^#/ { next } { if ($4 > most) most = $4 } $5 == 1 { c = $4 } END { print c == most }' three.tsv)" "the best measured"
+
 # samples: shares to the token, the same for the same seed, and tokens that are taken
 awk 'BEGIN { FS = OFS = "\t" } /^#/ && !/^##end/ { print; next } /^##end/ { next }
     { $5 = $1 == 2; print }' mix.tsv >half.tsv
@@ -41,6 +46,18 @@ run 0 mpq-calibmix --emit half.tsv -n 5 --ctx 64 --seed 9 "$model" -o other.json
 cmp -s calib.jsonl other.jsonl && fail "the seed says nothing" || pass
 run 0 mpq-calibmix -q -n 4 --ctx 64 -s calib.jsonl -T tasks.jsonl "$model"
 
+# a source that is another by now; one that would be written over
+grep -v '^##mpq\|^##end' mix.tsv >moved.tsv
+cp tasks.jsonl kept; sed -i 1d tasks.jsonl
+run 1 mpq-calibmix --emit moved.tsv -n 5 "$model"; one_line
+says "tasks.jsonl: is not what it was when moved.tsv was made"
+cp kept tasks.jsonl
+run 2 mpq-calibmix --emit moved.tsv -n 5 "$model" -o tasks.jsonl; says "is read as well"
+same kept tasks.jsonl
+run 0 mpq-calibmix --emit moved.tsv -n 5 "$model"
+grep -v '^##ctx' moved.tsv >no.tsv
+run 0 mpq-calibmix --emit no.tsv -n 5 "$model"; says "no.tsv: no line ##ctx: samples have 512 tokens"
+
 # a source that has less than is asked for
 run 0 mpq-calibmix -n 100000 --ctx 64 --steps 1 -s text.txt -T text.txt "$model"
 says "tokens, all there are, where -n 100000"
@@ -55,6 +72,7 @@ bad() { # STATUS TEXT COMMAND...
 }
 bad 2 "takes -s FILE and -T FILE" mpq-calibmix -s text.txt "$model"
 bad 2 "takes its sources from MIX" mpq-calibmix -s text.txt --emit mix.tsv "$model"
+bad 2 "more than 100000 mixtures" mpq-calibmix --steps 1000 -s text.txt -s text.txt -s text.txt -T text.txt "$model"
 bad 1 "sequences of 600 tokens, the model's context is 512" \
     mpq-calibmix --ctx 600 -s text.txt -T text.txt "$model"
 sed 's/^##ctx 64/##ctx 64x/' half.tsv >ctx.tsv

@@ -203,6 +203,14 @@ END_TEST
 
 /* Behind BOS and the prompt's own tokens; blanks that end the prompt are the answer's.
  */
+static void
+recut(struct mpq_calib *c)
+{
+    struct mpq_err err = { 0 };
+
+    ck_assert_msg(mpq_calib_recut(c, 8, &err) == 0, "%s", err.text);
+}
+
 START_TEST(it_is_kept_where_answers_begin)
 {
     static const size_t want[] = { 0, 4, 3, 4, 1, 0 };
@@ -220,7 +228,7 @@ START_TEST(it_is_kept_where_answers_begin)
     is(&c, 3, "^_ab_c");
     for (size_t i = 0; i < 6; i++)
         ck_assert_uint_eq(c.answer[i], want[i]);
-    mpq_calib_recut(&c, 8);
+    recut(&c);
     ck_assert_uint_eq(c.answer[0], 0);
     mpq_calib_free(&c);
 }
@@ -231,14 +239,23 @@ START_TEST(sequences_are_joined_and_cut_anew)
     struct mpq_calib c;
 
     read_good(&c, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n{\"text\": \"def\"}\n", 8, 0);
-    mpq_calib_recut(&c, 8); /* ^_ab ^_c ^_def: 12 tokens */
+    recut(&c); /* ^_ab ^_c ^_def: 12 tokens */
     ck_assert_uint_eq(c.seqs.n, 1);
     is(&c, 0, "^_ab^_c^");
     mpq_calib_free(&c);
     read_good(&c, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n", 8, 0);
-    mpq_calib_recut(&c, 8); /* all there is */
+    recut(&c); /* all there is */
     ck_assert_uint_eq(c.seqs.n, 1);
     is(&c, 0, "^_ab^_c");
+    mpq_calib_free(&c);
+    /* parted by what stands between, here the first token's own */
+    read_good(&c, "{\"text\": \"ab\"}\n{\"text\": \"c\"}\n", 8, 0);
+    struct mpq_err err = { 0 };
+    ck_assert_uint_eq(c.between.n, 0); /* where each begins with a token of its own */
+    ck_assert_int_eq(mpq_tokens_add(&c.between, c.tokens.ids[3], &err), 0);
+    recut(&c);
+    ck_assert_uint_eq(c.seqs.n, 1);
+    is(&c, 0, "^_abb^_c");
     mpq_calib_free(&c);
 }
 END_TEST
