@@ -1,6 +1,8 @@
 /* mpq-eval --each: what single units lose by each type. */
 #include "eval_each_own.h"
 
+#include "base/hash.h"
+#include "base/io.h"
 #include "model/text_file.h"
 #include "quant/codec.h"
 
@@ -349,6 +351,22 @@ probe_all(struct each_job *e, struct mpq_err *err)
     return 0;
 }
 
+/* What the quantizer looks at, told apart by its bytes: ##calib id=... A pipe is not,
+ * since it can be read only once. */
+static int
+put_file(struct ev_job *j, const char *what, const char *path, struct mpq_err *err)
+{
+    struct mpq_map map;
+
+    if (!path || strcmp(path, "-") == 0)
+        return 0;
+    if (mpq_map_open(&map, path, err) < 0)
+        return -1;
+    const uint64_t id = mpq_hash64(map.data, (size_t)map.size, 0);
+    mpq_map_close(&map);
+    return mpq_tsv_put_meta(&j->w, err, "%s id=%016" PRIx64, what, id);
+}
+
 /* All that stands before the rows. */
 static int
 make_head(struct ev_job *j, struct mpq_buf *head, struct mpq_err *err)
@@ -356,7 +374,9 @@ make_head(struct ev_job *j, struct mpq_buf *head, struct mpq_err *err)
     j->w = (struct mpq_tsv_writer){ .text = head };
     if (cli_begin_table(&j->w, NULL, "probe", j->name.data, err) < 0 ||
         mpq_layout_put_meta(j->model.source, &j->w, err) < 0 ||
-        ev_put_inputs(j, err) < 0)
+        ev_put_inputs(j, err) < 0 || put_file(j, "calib", ev.calib, err) < 0 ||
+        put_file(j, "imatrix", ev.imatrix, err) < 0 ||
+        put_file(j, "hessian", ev.hessian, err) < 0)
         return -1;
     return mpq_tsv_columns(
         &j->w, "unit\ttype\tbits\tparams\ttask\tmetric\tbase\tvalue\tdelta\tse", err);

@@ -223,9 +223,10 @@ ev_put_inputs(struct ev_job *j, struct mpq_err *err)
             return -1;
     }
     for (size_t i = 0; i < j->tasks.n; i++)
-        if (mpq_tsv_put_meta(&j->w, err, "task items=%zu cut=%zu name=%s",
-                             j->exams[i].file.n, j->exams[i].n_cut,
-                             j->exams[i].task->name) < 0)
+        if (mpq_tsv_put_meta(&j->w, err,
+                             "task id=%016" PRIx64 " items=%zu cut=%zu name=%s",
+                             mpq_exam_sum(&j->exams[i]), j->exams[i].file.n,
+                             j->exams[i].n_cut, j->exams[i].task->name) < 0)
             return -1;
     return 0;
 }

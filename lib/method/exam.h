@@ -56,6 +56,8 @@ mpq_exam_new(struct mpq_exam *x, const struct mpq_task *t, struct mpq_task_file 
 void mpq_exam_free(struct mpq_exam *x);
 /* Tokens that pass one model, those that it generates left out. */
 uint64_t mpq_exam_tokens(const struct mpq_exam *x);
+/* A checksum of what is asked and what is right: tokens, and golds. */
+uint64_t mpq_exam_sum(const struct mpq_exam *x);
 /* On success *marks is the caller's to free. */
 MPQ_MUST_CHECK int mpq_exam_run(struct mpq_marks *marks, const struct mpq_exam *x,
                                 const struct mpq_eval *e,

@@ -1,6 +1,8 @@
 /* What models make of the items. */
 #include "method/exam_own.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,22 @@ mpq_exam_tokens(const struct mpq_exam *x)
     const struct mpq_eval_queries q = mpq_exam_queries(x);
 
     return mpq_eval_continuations_tokens(&q) + x->prompts.n;
+}
+
+uint64_t
+mpq_exam_sum(const struct mpq_exam *x)
+{
+    uint64_t sum = mpq_hash64(x->tokens.ids, x->tokens.n * sizeof *x->tokens.ids, 0);
+
+    sum = mpq_hash64(x->prompts.ids, x->prompts.n * sizeof *x->prompts.ids, sum);
+    for (size_t i = 0; i < x->file.n; i++) {
+        const struct mpq_task_item *item = &x->file.items[i];
+        const uint64_t right = item->right;
+        sum = mpq_hash64(&right, sizeof right, sum);
+        if (item->gold)
+            sum = mpq_hash64(item->gold, strlen(item->gold), sum);
+    }
+    return sum;
 }
 
 int

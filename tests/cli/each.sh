@@ -172,6 +172,17 @@ sed 's/attn_k/attn_q/' whole >again; cp again before
 run 1 mpq-eval $how --resume again "$model"; one_line; says "again:"; same again before
 { cat whole; echo more; } >again
 run 1 mpq-eval $how --resume again "$model"; one_line; says "'more'"
+# files of the same names with other contents are another command
+cp "$sums" sums.jsonl; head -c 20000 "$text" >calib.txt
+inputs="--chunks 1 --ctx 64 -x $text -k sums.jsonl --limit 2 --only kld,loss --each q4_0 -l 4-4 -c calib.txt --samples 1 --calib-ctx 64"
+run 0 mpq-eval -q $inputs -o full "$model"
+head -c $(($(wc -c <full) - 60)) full >again
+sed -i '1s/ [0-9][0-9]* / 77 /' sums.jsonl
+run 1 mpq-eval $inputs --resume again "$model"; one_line; says "the output of another command"
+cp "$sums" sums.jsonl; tail -c 20000 "$text" >calib.txt
+run 1 mpq-eval $inputs --resume again "$model"; one_line; says "the output of another command"
+head -c 20000 "$text" >calib.txt
+run 0 mpq-eval -q $inputs --resume again "$model"; same again full
 
 # What is wrong on the command line.
 ask() { run 2 mpq-eval -x "$text" "$@" "$model"; }
