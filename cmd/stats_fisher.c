@@ -91,12 +91,13 @@ static int
 make_labels(struct job *j, struct mpq_err *err)
 {
     const struct mpq_seqs *q = &j->text.seqs;
-    size_t first, end, n = 0;
+    size_t first, end, n = 0, n_without = 0;
 
     if (!(j->labels = mpq_array(q->start[q->n], sizeof *j->labels)))
         return no_memory(err);
     for (size_t i = 0; i < q->n; i++) {
         labelled(j, i, &first, &end);
+        n_without += first >= end;
         for (size_t t = q->start[i]; t < q->start[i + 1]; t++) {
             const int has = t >= first && t < end;
             j->labels[t] = !has                             ? (uint32_t)MPQ_LABEL_NONE
@@ -105,6 +106,9 @@ make_labels(struct job *j, struct mpq_err *err)
             n += (size_t)has;
         }
     }
+    if (n && n_without && stats_text.answers)
+        cli_note("%s: %zu of %zu lines have no answer within %" PRIu64 " tokens",
+                 stats_text_name(), n_without, q->n, stats_text.ctx);
     if (n || !stats_text.answers)
         return 0;
     return mpq_fail(err, MPQ_EDATA,

@@ -55,6 +55,9 @@ says "378 labels in 6 sequences"
 sums=$folder/problems.calib.jsonl types=q2_k,q3_k,q4_k
 run 0 mpq-eval --only loss --per-item -k "$sums" "$model"
 n=$(awk -F'\t' '$3 == "loss" && $7 != "." { n += $6 } END { print n }' out)
+{ head -2 "$sums"; awk 'BEGIN { printf "{\"prompt\": \"" ; for (i = 0; i < 700; i++) printf "is %d ", i; print "\", \"answer\": \" 1\"}" }'; } >long.jsonl
+run 0 mpq-stats -c long.jsonl --answers -f damage -l 4-4 -t q4_k "$model"
+says "long.jsonl: 1 of 3 lines have no answer within 512 tokens"
 answers="mpq-stats -c $sums --samples 0 --answers -f damage -l 4-4"
 run 0 $answers -t $types "$model"; says "$n labels in 200 sequences"; cp out answers.tsv
 run 0 $answers -t $types -q -j 3 "$model"; same out answers.tsv
