@@ -54,7 +54,9 @@ static const struct kind {
 } kinds[] = {
     { "tensor ", "model", "tensor " }, { "file ", "model", NULL },
     { "model ", "model", NULL },       { "ref ", "reference", NULL },
-    { "text ", "text", " name=" },     { "task ", "task", " name=" },
+    { "calib ", "calibration", NULL }, { "imatrix ", "importance matrix", NULL },
+    { "hessian ", "Hessian", NULL },   { "text ", "text", " name=" },
+    { "task ", "task", " name=" },
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -119,7 +121,7 @@ check_pair(const struct place *a, const struct place *b, struct mpq_err *err)
     if (strcmp(a->line, b->line) == 0)
         return 0;
     if (a->table == b->table)
-        return mpq_fail(err, MPQ_EDATA, "%s: two %ss in one table: ##%.300s",
+        return mpq_fail(err, MPQ_EDATA, "%s: a second %s in one table: ##%.300s",
                         mpq_tsv_name(b->table), b->kind->what, b->line);
     return mpq_fail(err, MPQ_EDATA, "%s: another %s than in %s: ##%.300s",
                     mpq_tsv_name(b->table), b->kind->what, mpq_tsv_name(a->table),

@@ -99,7 +99,7 @@ run 0 mpq-score -m ppl -v ppl.tsv; says "1 of 6 deltas are below 0 and count as 
 # Parts are of the same texts and tasks, which the ## lines of mpq-eval tell, in tables
 # of their own and in one stream.
 text='##text id=aa tokens=900 ctx=512 stride=0 chunks=2 scored=510 name=wiki'
-task='##task items=8 cut=0 name=sums'
+task='##task id=cc items=8 cut=0 name=sums'
 model='##model id=5120c083df0ec42e name=a model'
 told() { for l; do echo "$l"; done; cat; }
 told "$model" "$text" "$task" <part0.tsv >p0.tsv; told "$model" "$text" <part1.tsv >p1.tsv
@@ -111,27 +111,31 @@ for other in id=ab chunks=3 ctx=64; do
     run 1 mpq-score -m kld p0.tsv p2.tsv; one_line
     says "mpq-score: p2.tsv: another text than in p0.tsv: ##text id="
     sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld -"; one_line
-    says "standard input: two texts in one table: ##text id="
+    says "standard input: a second text in one table: ##text id="
 done
 sed 's/^##model id=5/##model id=6/' p1.tsv >p2.tsv
 run 1 mpq-score -m kld p0.tsv p2.tsv; one_line; says "p2.tsv: another model than in p0.tsv: ##model id=6"
-sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "two models in one table: ##model id=6"
+sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "a second model in one table: ##model id=6"
 sed 's/^##file 1000/##file 1001/' p1.tsv >p2.tsv
 run 1 mpq-score -m kld p0.tsv p2.tsv; one_line; says "another model than p0.tsv: ##file 1001"
-sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "two models in one table: ##file 1001"
+sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "a second model in one table: ##file 1001"
 sed 's/^##tensor blk.1.attn_q f16/##tensor blk.1.attn_q bf16/' p1.tsv >p2.tsv
-sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "two models in one table: ##tensor blk.1.attn_q"
+sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "a second model in one table: ##tensor blk.1.attn_q"
 # a text is no task of that name, and a reference no other one
 { echo '##task items=8 cut=0 name=wiki'; cat part1.tsv; } >p2.tsv
 run 1 mpq-score -m kld p0.tsv p2.tsv; one_line; says "p2.tsv: another task than in p0.tsv"
 { echo '##ref id=aa name=a'; cat part0.tsv; } >p2.tsv; sed 's/^##ref id=aa/##ref id=bb/' p2.tsv >p3.tsv
 run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "p3.tsv: another reference than in p2.tsv"
+for what in calib imatrix hessian; do
+    { echo "##$what id=aa"; cat part0.tsv; } >p2.tsv; { echo "##$what id=bb"; cat part1.tsv; } >p3.tsv
+    run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "in p2.tsv: ##$what id=bb"
+done
 # another text beside it is none of these, nor are objectives of their own
 { echo "$text" | sed 's/wiki/web/; s/aa/bb/'; cat p1.tsv; } >p2.tsv
 run 0 mpq-score -m kld p0.tsv p2.tsv; same out kld.tsv
 told "$text" <ppl.tsv >p2.tsv; told "$text" <task.tsv | sed 's/id=aa/id=bb/' >p3.tsv
 run 0 mpq-score -m moa p2.tsv p3.tsv; grep -v '^##mpq' out >a; grep -v '^##mpq' moa.tsv >b; same a b
-sh_run 1 "cat p2.tsv p3.tsv | mpq-score -m moa --metric ppl,loss"; one_line; says "two texts in one table"
+sh_run 1 "cat p2.tsv p3.tsv | mpq-score -m moa --metric ppl,loss"; one_line; says "a second text in one table"
 
 # What cannot be.
 grep -v 'blk.1	q8_0.*loss' task.tsv >gap.tsv
@@ -407,7 +411,7 @@ told "$model" "$text" <packed.tsv | grep -v '^blk.0' >p1.tsv
 run 0 mpq-score -m kld --fill cheap.tsv p0.tsv p1.tsv; same out filled.tsv
 sed 's/chunks=2/chunks=4/' p1.tsv >p2.tsv
 run 1 mpq-score -m kld --fill cheap.tsv p0.tsv p2.tsv; one_line; says "p2.tsv: another text than in p0.tsv"
-sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld --fill cheap.tsv"; one_line; says "two texts in one table"
+sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld --fill cheap.tsv"; one_line; says "a second text in one table"
 run 0 mpq-score -v -m kld --fill cheap.tsv few.tsv; says "one probe is 10 times the figure of"
 { cat few.tsv; printf 'blk.2.attn_q\tq4_0\t4.5\t3072\twiki\tkld\t0\t0.2\t0.2\t0.001\n'; } >more.tsv
 run 0 mpq-score -v -m kld --fill cheap.tsv more.tsv; says "give or take a factor of"
