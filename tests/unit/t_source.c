@@ -1,3 +1,4 @@
+#include "folder.h"
 #include "suite.h"
 
 #include "base/buf.h"
@@ -13,45 +14,6 @@
 #include <unistd.h>
 
 #define DIR "tests/data/formats/"
-
-static char tmp[] = "/tmp/t_source.XXXXXX";
-
-static void
-make_tmp(void)
-{
-    strcpy(tmp + sizeof tmp - 7, "XXXXXX"); /* each test has a folder of its own */
-    ck_assert_ptr_nonnull(mkdtemp(tmp));
-}
-
-static void
-remove_tmp(void)
-{
-    char command[64];
-
-    snprintf(command, sizeof command, "rm -rf %s", tmp);
-    ck_assert_int_eq(system(command), 0);
-}
-
-static const char *
-in_tmp(const char *file)
-{
-    static char path[4][128];
-    static unsigned next;
-    char *p = path[next++ % 4];
-
-    snprintf(p, sizeof path[0], "%s/%s", tmp, file);
-    return p;
-}
-
-static void
-put_file(const char *name, const void *bytes, size_t n)
-{
-    FILE *f = fopen(in_tmp(name), "wb");
-
-    ck_assert_ptr_nonnull(f);
-    ck_assert_uint_eq(fwrite(bytes, 1, n, f), n);
-    ck_assert_int_eq(fclose(f), 0);
-}
 
 static void
 put_text(const char *name, const char *text)
