@@ -25,7 +25,7 @@ shipped = $(if $(is_tiny),$(addprefix $(tiny)/,$1),$(error $2))
 
 MODEL        ?= $(tiny)/tiny-model.gguf
 CONTROLS     ?= uniform random inverted
-RANDOM_SEEDS ?= 3
+RANDOM_SEEDS ?= $(if $(is_tiny),10,3)
 SEED         ?= 1
 SHARDS       ?= 1
 WORK         ?= work
