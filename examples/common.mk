@@ -15,6 +15,7 @@
 #   measure   options of mpq-eval for packed files, which reads measure_inputs, and
 #   finals    files of the user's that nothing else has read
 #   metrics   what is reported of that; by the first plans are compared
+#   text_name what mpq-eval calls the text, where a task is measured by divergence too
 #   foreign   plans whose predicted damage is not in the units of damage
 
 top  := $(abspath $(dir $(lastword $(MAKEFILE_LIST)))..)
@@ -130,7 +131,7 @@ $M/%.eval: $S/%.$(kind) $(measure_inputs) | $(finals)
 # Made anew each time, since it may be about other plans or metrics than before.
 $M/report.tsv: $(plans:%=$M/%.eval) FORCE
 	@awk -f $(top)/examples/report.awk -v metrics='$(metrics)' -v foreign='$(foreign)' \
-	    -v method='$(if $(findstring --per-item,$(measure)),$(method))' \
+	    -v method='$(if $(findstring --per-item,$(measure)),$(method))' -v text='$(text_name)' \
 	    $(foreach p,$(plans),plan=$p bytes=$$(wc -c <$S/$p.$(kind)) $S/plan.$p $M/$p.eval) >$@
 
 report: $M/report.tsv

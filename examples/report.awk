@@ -3,7 +3,9 @@
 # standard error of the differences item by item. Of several random plans there are the
 # mean (its se is that of one of them) and the best.
 #
-# awk -f report.awk -v metrics='em loss ppl' -v method=moa -v foreign='nsds' \
+# Where a text and a task are measured by divergence both, that of the text is text_kld.
+#
+# awk -f report.awk -v metrics='em loss ppl' -v method=moa -v foreign='nsds' -v text=wiki \
 #     plan=NAME bytes=N PLAN EVAL ...
 BEGIN {
     FS = OFS = "\t"
@@ -15,6 +17,7 @@ BEGIN {
 FNR == 1 && !(plan in size) { names[++n_plans] = plan; size[plan] = bytes }
 /^##damage / { split($0, word, " "); predicted[plan] = plan in unlike ? "." : word[2] }
 /^#/ || FILENAME !~ /\.eval$/ { next }
+$3 == "kld" && $2 == text { $3 = "text_kld" }
 NF >= 8 && $7 != "." { # one item
     if ($3 == metric[1]) {
         item[plan, $7] = $4
@@ -25,7 +28,7 @@ NF >= 8 && $7 != "." { # one item
 }
 { value[plan, $3] = $4; error[plan, $3] = $5 }
 
-function lower(m) { return m ~ /^(ppl|nll|loss|kld)$/ }
+function lower(m) { return m ~ /^(ppl|nll|loss|kld|text_kld)$/ }
 function number(x) { return x == "" ? "." : sprintf("%.5g", x) }
 
 # Means over the plans random.1, random.2 ... as if they were one plan.

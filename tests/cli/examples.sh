@@ -63,6 +63,13 @@ equal 35 "$(rows "$(find foretold -name plan.moa)" | grep -c '^blk')" "a row for
 equal 0 "$(find foretold -name 'probe*' | wc -l | tr -d ' ')" "nothing probed"
 run 0 mpq-pack --check "$(find foretold -name plan.moa)" tasa.gguf
 
+# compared by divergence, of the task and of the text
+pipe tasa $small PROBE=predict BY=tensor OTHERS=text METRIC=kld WORK="$tmp/foretold"
+r=$(grep -l text_kld $(find foretold -name report.tsv))
+e=$(dirname "$r")/text.eval
+equal "$(awk -F'\t' '$3 == "kld" && $7 == "." { k[$2] = sprintf("%.5g", $4) } END { print k["problems.eval"], k["text.valid"] }' "$e")" \
+    "$(rows "$r" | awk '$1 == "text" { print $4, $6 }')" "kld, text_kld"
+
 # another plan to compare with, and a mixture that was told: all of it text
 pipe tasa $small OTHERS=mse CONTROLS= POINT=1
 equal "moa mse " "$(rows "$(find tasa -path '*point1*' -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
