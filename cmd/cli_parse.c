@@ -281,14 +281,27 @@ is_same_file(const struct stat *this, const char *path)
            st.st_ino == this->st_ino;
 }
 
+/* Would writing PATH take the place of a regular file? Then that is *st. */
+static int
+takes_a_file(const char *path, struct stat *st)
+{
+    return path && strcmp(path, "-") != 0 && stat(path, st) == 0 &&
+           S_ISREG(st->st_mode);
+}
+
+static void
+misuse_of_input(const char *option, const char *path)
+{
+    cli_misuse("%s: '%s' is read as well: write another file", option, path);
+}
+
 void
 cli_refuse_input_of(const char *option, const char *path, const char *input)
 {
     struct stat st;
 
-    if (path && strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
-        is_same_file(&st, input))
-        cli_misuse("%s: '%s' is read as well: write another file", option, path);
+    if (takes_a_file(path, &st) && is_same_file(&st, input))
+        misuse_of_input(option, path);
 }
 
 void
@@ -297,7 +310,7 @@ cli_refuse_input(const char *option, const char *path)
     struct stat st;
     int found = 0;
 
-    if (!path || strcmp(path, "-") == 0 || stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+    if (!takes_a_file(path, &st))
         return;
     for (int i = 0; i < n_operands_kept; i++)
         found |= is_same_file(&st, operands_kept[i]);
@@ -310,7 +323,7 @@ cli_refuse_input(const char *option, const char *path)
             found |= is_same_file(&st, l->items[k]);
     }
     if (found)
-        cli_misuse("%s: '%s' is read as well: write another file", option, path);
+        misuse_of_input(option, path);
 }
 
 int

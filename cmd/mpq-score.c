@@ -185,12 +185,19 @@ score_put_row(const struct mpq_tsv *t, size_t row, const int *columns,
 }
 
 int
-score_check_picks(size_t n_probes, const char *file, struct mpq_err *err)
+score_check_picks(const struct score_tables *t, struct mpq_err *err)
 {
-    if (n_probes || (!score.metrics && !score.tasks))
+    if (!score.metrics && !score.tasks)
         return 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const int kind = mpq_pairs_kind(t->all[i], err);
+        if (kind < 0)
+            return -1;
+        if (kind == MPQ_PAIRS_PROBE)
+            return 0;
+    }
     return mpq_fail(err, MPQ_EUSAGE, "--%s picks from probes, and there is none: %s",
-                    score.metrics ? "metric" : "task", file);
+                    score.metrics ? "metric" : "task", mpq_tsv_name(t->all[0]));
 }
 
 int

@@ -60,10 +60,8 @@ MPQ_MUST_CHECK int score_put_row(const struct mpq_tsv *t, size_t row,
                                  const int *columns, const double *values, size_t n,
                                  struct mpq_tsv_writer *w, struct mpq_err *err);
 
-/* --metric and --task pick from probes: misuse where N_PROBES of the tables, of which
- * FILE is one, is 0. */
-MPQ_MUST_CHECK int
-score_check_picks(size_t n_probes, const char *file, struct mpq_err *err);
+/* --metric and --task pick from probes: misuse where none of the tables is one. */
+MPQ_MUST_CHECK int score_check_picks(const struct score_tables *t, struct mpq_err *err);
 /* -1 when a table cannot take X, the WHAT of UNIT: no number, less than LOW, more than
  * 1e100. FILE is what it was made of. */
 MPQ_MUST_CHECK int score_check(const char *file, const char *unit, const char *what,

@@ -67,8 +67,6 @@ split(struct words *w, const char *list, const char *option, struct mpq_err *err
 static int
 check_kinds(const struct job *j, struct mpq_err *err)
 {
-    size_t probes = 0;
-
     for (size_t i = 0; i < j->tables.n; i++) {
         const int kind = mpq_pairs_kind(j->tables.all[i], err);
         if (kind == MPQ_PAIRS_SCORES)
@@ -80,9 +78,8 @@ check_kinds(const struct job *j, struct mpq_err *err)
                             mpq_tsv_name(j->tables.all[i]));
         if (kind < 0)
             return -1;
-        probes += kind == MPQ_PAIRS_PROBE;
     }
-    return score_check_picks(probes, mpq_tsv_name(j->tables.all[0]), err);
+    return score_check_picks(&j->tables, err);
 }
 
 /* How many objectives there are: a table each; or one table has them all. */

@@ -143,15 +143,7 @@ add_probe(struct job *j, struct mpq_tsv *t, struct mpq_pairs_how how,
 static int
 read_rankings(struct job *j, struct mpq_err *err)
 {
-    size_t probes = 0;
-
-    for (size_t i = 0; i < j->tables.n; i++) {
-        const int kind = mpq_pairs_kind(j->tables.all[i], err);
-        if (kind < 0)
-            return -1;
-        probes += kind == MPQ_PAIRS_PROBE;
-    }
-    if (score_check_picks(probes, mpq_tsv_name(j->tables.all[0]), err) < 0)
+    if (score_check_picks(&j->tables, err) < 0)
         return -1;
     for (size_t i = 0; i < j->tables.n; i++) {
         struct mpq_tsv *t = j->tables.all[i];

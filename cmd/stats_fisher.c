@@ -295,14 +295,14 @@ pass(struct job *j, struct mpq_err *err)
     return outside ? mpq_backward_embedding(j->backward, take_embedding, j, err) : 0;
 }
 
-/* What rounding a matrix to type K costs in both uses, of which SECOND may have none.
+/* What rounding a matrix to type K costs in both uses, SECOND being NULL for one.
  */
 static struct mpq_fisher_damage
 in_both_uses(const struct row *r, const struct row *second, size_t k)
 {
     struct mpq_fisher_damage d = r->damage[k];
 
-    if (second->damage) {
+    if (second && second->damage) {
         d.mean += second->damage[k].mean;
         d.inputs += second->damage[k].inputs;
         d.se = hypot(d.se, second->damage[k].se);
@@ -350,8 +350,7 @@ put_damages(const struct job *j, struct mpq_out *out, struct mpq_err *err)
         return -1;
     for (size_t i = 0; i < mpq_source_count(j->s); i++) {
         const struct mpq_weight *m = mpq_source_weight(j->s, i);
-        const struct row none = { 0 };
-        if (put_row(j, &j->rows[i], m->role == MPQ_ROLE_EMBED ? &j->output : &none, &w,
+        if (put_row(j, &j->rows[i], m->role == MPQ_ROLE_EMBED ? &j->output : NULL, &w,
                     err) < 0)
             return -1;
     }

@@ -8,7 +8,6 @@
 #include "model/text_file.h"
 #include "num/rng.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
