@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include "base/buf.h"
+#include "base/par.h"
 #include "base/parse.h"
 #include "cli_own.h"
 
@@ -243,9 +244,9 @@ static void
 set_thread_default(void)
 {
     const char *env = getenv("MPQ_THREADS");
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned cores = mpq_par_cores();
 
-    cli.threads = n > 0 && n <= 1024 ? (uint64_t)n : 1;
+    cli.threads = cores <= 1024 ? cores : 1024;
     if (!env || !*env)
         return;
     uint64_t v;

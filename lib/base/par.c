@@ -1,7 +1,12 @@
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include "base/par.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct loop {
     pthread_mutex_t lock;
@@ -88,4 +93,17 @@ mpq_par_for(unsigned n_threads, size_t n, mpq_par_fn *fn, void *ctx,
     if (err && !err->code)
         *err = l.err;
     return -1;
+}
+
+unsigned
+mpq_par_cores(void)
+{
+#ifdef __linux__
+    cpu_set_t set; /* refused by the kernel where there are more than 1,024 */
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        return (unsigned)CPU_COUNT(&set);
+#endif
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (unsigned)n : 1;
 }

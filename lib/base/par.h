@@ -19,4 +19,9 @@ typedef int mpq_par_fn(void *ctx, size_t item, unsigned thread, struct mpq_err *
 MPQ_MUST_CHECK int mpq_par_for(unsigned n_threads, size_t n, mpq_par_fn *fn, void *ctx,
                                struct mpq_err *err);
 
+/* How many cores this process may run on, at least 1: what a batch system or container
+ * leaves it (sched_getaffinity), or, where that cannot be asked, all that are online.
+ */
+unsigned mpq_par_cores(void);
+
 #endif

@@ -1,3 +1,6 @@
+#ifdef __linux__
+#define _GNU_SOURCE /* sched_setaffinity */
+#endif
 #include "suite.h"
 
 #include "base/buf.h"
@@ -6,6 +9,7 @@
 #include "base/parse.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,6 +165,25 @@ START_TEST(loops_run_every_item_once_and_report_the_lowest_failure)
 }
 END_TEST
 
+#ifdef __linux__
+START_TEST(cores_are_those_that_are_left_to_the_process)
+{
+    cpu_set_t all, one;
+    int core = 0;
+
+    ck_assert_int_eq(sched_getaffinity(0, sizeof all, &all), 0);
+    ck_assert_int_eq(mpq_par_cores(), CPU_COUNT(&all));
+    while (!CPU_ISSET(core, &all))
+        core++;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+    ck_assert_int_eq(mpq_par_cores(), 1);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof all, &all), 0);
+}
+END_TEST
+#endif
+
 static char dir[] = "/tmp/mpq-test-XXXXXX";
 
 static void
@@ -315,6 +338,9 @@ mpq_suite(void)
     tcase_add_test(tc, sums_and_products_refuse_overflow);
     tcase_add_loop_test(tc, loops_run_every_item_once_and_report_the_lowest_failure, 1,
                         5);
+#ifdef __linux__
+    tcase_add_test(tc, cores_are_those_that_are_left_to_the_process);
+#endif
     suite_add_tcase(s, tc);
 
     TCase *files = tcase_create("files");
