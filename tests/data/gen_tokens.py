@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes tests/data/tokens/: small vocabularies, texts that are hard to tokenize, and the ids that llama.cpp's
-llama-tokenize and the PyPI package tokenizers give for them. For tests/unit/t_tokenizer.c.
+llama-tokenize and the PyPI package tokenizers give for them. For tests/unit/t_tokenizer*.c.
 
 usage: gen_tokens.py LLAMA_TOKENIZE      (packages: gguf, numpy, tokenizers)
 
