@@ -34,12 +34,14 @@ struct each_job {
     char first_unreached[MPQ_SHORT_MAX];
 };
 
+/* eval_units.c: units and types, as the command line asks for them. */
+MPQ_MUST_CHECK int each_make_units(struct each_job *e, struct mpq_err *err);
 /* The type of U's T-th probe; 0 when there is none. */
 int each_type(const struct each_job *e, const struct mpq_probe_unit *u, size_t t,
               struct mpq_type *type);
-
-/* Does --pack choose codes from what matrices are multiplied with? */
-int ev_sees_inputs(void);
+/* What U is given back; NULL where units are quantized. */
+const struct mpq_weight *
+each_back(const struct each_job *e, const struct mpq_probe_unit *u);
 
 /* eval_quant.c: the quantizer that the command line asks for, up to e->tune. */
 MPQ_MUST_CHECK int each_open_quantizer(struct each_job *e, struct mpq_err *err);

@@ -9,7 +9,7 @@
 /* The command line. */
 struct ev_options {
     struct cli_list texts, tasks; /* paths */
-    const char *ref, *load, *save, *config, *only;
+    const char *ref, *load, *save, *config, *only, *name;
     uint64_t ctx, stride, chunks, limit, top_k, max_bytes;
     int per_item, show_tokens, parse_special, int8;
     /* --each */
@@ -21,6 +21,7 @@ struct ev_options {
 enum { EV_RTN, EV_HQQ, EV_AWQ, EV_GPTQ };
 extern const char *const ev_methods[];
 extern struct ev_options ev;
+extern const struct cli_opt ev_opts[];
 
 struct ev_side {
     struct mpq_source *source;
@@ -52,6 +53,12 @@ struct ev_job {
 };
 
 int ev_no_memory(struct mpq_err *err);
+/* Does --pack choose codes from what matrices are multiplied with? */
+int ev_sees_inputs(void);
+/* What cannot be wanted together, MODEL being the operand. */
+MPQ_MUST_CHECK int ev_check_options(const char *model, struct mpq_err *err);
+/* The metrics that are to be measured. */
+MPQ_MUST_CHECK int ev_metrics(unsigned *metrics, struct mpq_err *err);
 /* Everything that is read before the first row is written. */
 MPQ_MUST_CHECK int
 ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err);
@@ -59,10 +66,7 @@ ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err);
 MPQ_MUST_CHECK int ev_name(struct ev_job *j, struct mpq_err *err);
 /* ## lines: what the rows rest on. */
 MPQ_MUST_CHECK int ev_put_inputs(struct ev_job *j, struct mpq_err *err);
-/* --each: what does not go together; the metrics that are measured; all rows. */
-MPQ_MUST_CHECK int each_check_options(struct mpq_err *err);
-MPQ_MUST_CHECK int each_metrics(unsigned *metrics, struct mpq_err *err);
-/* Without j->out afterward all of it had been written before. */
+/* --each: all rows. Without j->out afterward all of it had been written before. */
 MPQ_MUST_CHECK int each_write(struct ev_job *j, struct mpq_err *err);
 /* Measures and writes, up to the last row. */
 MPQ_MUST_CHECK int ev_write(struct ev_job *j, struct mpq_err *err);

@@ -290,7 +290,7 @@ measure(struct ev_job *j, struct mpq_err *err)
 int
 ev_name(struct ev_job *j, struct mpq_err *err)
 {
-    const char *name = mpq_source_hparams(j->model.source)->name;
+    const char *name = ev.name ? ev.name : mpq_source_hparams(j->model.source)->name;
 
     mpq_escape(&j->name, *name ? name : ".", *name ? strlen(name) : 1);
     return j->name.failed ? ev_no_memory(err) : 0;

@@ -4,7 +4,6 @@
 
 #include "base/buf.h"
 #include "model/packcheck.h"
-#include "quant/gptq.h"
 #include "quant/imatrix.h"
 
 #include <stdio.h>
@@ -15,10 +14,6 @@
 
 static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
 static int format, dry_run;
-struct pack_options pack = { .effort = MPQ_EFFORT_DEFAULT,
-                             .ctx = 512,
-                             .samples = 128,
-                             .damping = MPQ_GPTQ_DAMPING };
 
 static const struct cli_opt opts[] = {
     { 'p', "plan", CLI_STR, &plan_path, 0, 0, "PLAN",

@@ -4,7 +4,6 @@
 
 #include "method/survey.h"
 #include "model/layout.h"
-#include "quant/codec.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 
 static const char *only, *config_dir;
 static int no_spectrum;
-struct stats_text stats_text = { .ctx = 512, .effort = MPQ_EFFORT_DEFAULT };
 
 static const struct cli_opt opts[] = {
     { 0, "only", CLI_STR, &only, 0, 0, "LIST",

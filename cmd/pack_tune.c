@@ -4,12 +4,18 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "quant/gptq.h"
 #include "quant/hqq.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct pack_options pack = { .effort = MPQ_EFFORT_DEFAULT,
+                             .ctx = 512,
+                             .samples = 128,
+                             .damping = MPQ_GPTQ_DAMPING };
 
 static const char *const methods[] = { "rtn", "hqq", "awq", "gptq" };
 static const char *const efforts[] = { "fast", "default", "max" };

@@ -18,11 +18,17 @@ struct score_options {
     const char *fill;                      /* a table of damages, or NULL */
     const char *scale;                     /* of damages of weights: a list, or NULL */
     int norm;                              /* 0 as the method has it, 1 sum, 2 none */
-    struct mpq_type types[CLI_MAX_TYPES];
+    const char *type_list;                 /* or NULL */
+    struct mpq_type types[CLI_MAX_TYPES];  /* what stands in it */
     size_t n_types;
     struct cli_list refine; /* PLAN=DELTA */
+    int tau;
 };
 extern struct score_options score;
+extern const struct cli_opt score_opts[];
+
+/* Options that the input has no use for are refused: they would do nothing. */
+MPQ_MUST_CHECK int score_check_options(struct mpq_err *err);
 
 /* The metric that the method takes from a probe: "kld"; NULL for others. */
 const char *score_metric(void);

@@ -6,10 +6,13 @@
 #include "model/activity.h"
 #include "model/calib.h"
 #include "model/hessian.h"
+#include "quant/codec.h"
 #include "quant/imatrix_write.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+struct stats_text stats_text = { .ctx = 512, .effort = MPQ_EFFORT_DEFAULT };
 
 enum { STATES_BYTES = 1 << 30 }; /* hidden states beyond go to a temporary file */
 

@@ -30,6 +30,11 @@ run 0 mpq-eval --chunks 20 -x "$text" "$model"; cp out twenty
 near 52.642753 "$(value ppl)" 0.001 perplexity
 near 1.983357 "$(column ppl 5)" 0.001 "its error"
 
+# What the rows are called, so that those of several files can stand in one table.
+run 0 mpq-eval --chunks 1 --only ppl --name 'q4, first try' -x "$text" "$model"
+equal "q4, first try	text.valid	ppl" "$(grep -v '^#' out | cut -f1-3)" "a name of one's own"
+grep -q '^##model .* name=q4, first try$' out && pass || fail "##model does not have the name"
+
 # Threads, pipes, containers.
 run 0 mpq-eval --chunks 20 -x "$text" -j 1 "$model"; same out twenty
 sh_run 0 "mpq-eval --chunks 20 -x '$text' - <'$model'"; same out twenty
