@@ -151,6 +151,8 @@ check_each(struct mpq_err *err)
 int
 ev_check_options(const char *model, struct mpq_err *err)
 {
+    static const char *const of_model[] = { "int8",  "ref",  "load-ref", "save-ref",
+                                            "top-k", "only", "per-item" };
     size_t inputs = strcmp(model, "-") == 0;
 
     for (size_t i = 0; i < ev.texts.n; i++)
@@ -177,8 +179,10 @@ ev_check_options(const char *model, struct mpq_err *err)
         return mpq_fail(err, MPQ_EUSAGE,
                         "--save-ref: takes a file of its own, not '%s'", ev.save);
     cli_refuse_input("--save-ref", ev.save);
-    if (ev.show_tokens && ev.int8)
-        return mpq_fail(err, MPQ_EUSAGE, "--int8: nothing is multiplied for --tokens");
+    for (size_t i = 0; ev.show_tokens && i < sizeof of_model / sizeof *of_model; i++)
+        if (cli_given(of_model[i]))
+            return mpq_fail(err, MPQ_EUSAGE, "--tokens runs no model: no --%s",
+                            of_model[i]);
     if (ev.ref && ev.load)
         return mpq_fail(err, MPQ_EUSAGE, "--ref and --load-ref: one reference");
     if (ev.stride >= ev.ctx)

@@ -89,6 +89,15 @@ put_chunks(struct ev_job *j, const struct ev_text *t, const struct mpq_text_mark
     return 0;
 }
 
+/* No more than there are. */
+static uint64_t
+top_k(const struct ev_job *j)
+{
+    const uint64_t n_vocab = mpq_forward_net(j->model.forward)->n_vocab;
+
+    return ev.top_k < n_vocab ? ev.top_k : n_vocab;
+}
+
 static int
 measure_text(struct ev_job *j, const struct ev_text *t, struct mpq_err *err)
 {
@@ -105,7 +114,7 @@ measure_text(struct ev_job *j, const struct ev_text *t, struct mpq_err *err)
         ev_no_memory(err);
         goto out;
     }
-    if (j->save && mpq_saved_new(&saved, n, (size_t)ev.top_k, err) < 0)
+    if (j->save && mpq_saved_new(&saved, n, (size_t)top_k(j), err) < 0)
         goto out;
     const struct mpq_eval_scores scores = {
         .logp = nll,
@@ -240,7 +249,7 @@ begin_save(struct ev_job *j, struct mpq_err *err)
                                .vocab = vocab,
                                .ctx = ev.ctx,
                                .stride = ev.stride,
-                               .k = ev.top_k,
+                               .k = top_k(j),
                                .n_texts = ev.texts.n };
     int rc = -1;
 
@@ -253,7 +262,7 @@ begin_save(struct ev_job *j, struct mpq_err *err)
         r.texts[i] = (struct mpq_reference_text){
             .name = t->name,
             .n_chunks = t->plan.n_chunks,
-            .saved = { .n = t->plan.n_chunks * t->plan.n_scored, .k = ev.top_k },
+            .saved = { .n = t->plan.n_chunks * t->plan.n_scored, .k = top_k(j) },
         };
         memcpy(r.texts[i].id, t->id, sizeof t->id);
     }

@@ -111,7 +111,7 @@ on_progress(void *bar, uint64_t tokens)
 static int
 read_text(struct job *j, const char *path, struct mpq_calib *text, struct mpq_err *err)
 {
-    if (mpq_calib_read(text, path, j->model, (size_t)ctx, 0, err) < 0)
+    if (mpq_calib_read_whole(text, path, j->model, (size_t)ctx, err) < 0)
         return -1;
     return mpq_calib_recut(text, (size_t)ctx, err);
 }
@@ -493,8 +493,14 @@ run(const char *model, struct mpq_err *err)
     struct job j = { 0 };
     int rc = -1;
 
+    static const char *const of_search[] = { "steps", "optimum", "measure" };
+
     if (emit_path && (sources.n || targets.n))
         return mpq_fail(err, MPQ_EUSAGE, "--emit takes its sources from MIX");
+    for (size_t i = 0; emit_path && i < sizeof of_search / sizeof *of_search; i++)
+        if (cli_given(of_search[i]))
+            return mpq_fail(err, MPQ_EUSAGE, "--emit has a mixture: no --%s",
+                            of_search[i]);
     if (!emit_path && (!sources.n || !targets.n))
         return mpq_fail(err, MPQ_EUSAGE, "takes -s FILE and -T FILE, or --emit MIX");
     if (!n_samples)

@@ -55,10 +55,11 @@ score_check_options(struct mpq_err *err)
     static const char *const of_stats[] = { "variant", "bits", "by" };
     static const char *const of_moa[] = { "beta", "weights" };
     static const char *const of_probes[] = { "norm", "task" };
-    const int probes = score.method >= SCORE_MOA;
+    const int probes = score.method >= SCORE_MOA,
+              others = score.tau || score.refine.n || score.scale;
 
     for (size_t i = 0; i < 3; i++)
-        if (cli_given(of_stats[i]) && (probes || score.tau))
+        if (cli_given(of_stats[i]) && (probes || others))
             return mpq_fail(err, MPQ_EUSAGE, "--%s is for stats", of_stats[i]);
     for (size_t i = 0; i < 2; i++)
         if (cli_given(of_moa[i]) && (score.method != SCORE_MOA || score.tau))

@@ -93,9 +93,12 @@ method_of(struct mpq_tsv *t)
     const char *method = word_behind(options, "-m", "--method", &n),
                *task = word_behind(options, "--task", "--task", &n_task);
 
-    if (!method) {
-        const int is_score = tool && strcmp(tool, "mpq-score") == 0;
-        method = is_score ? "nsds" : mpq_tsv_name(t);
+    if (!method) { /* --scale and --refine pass on what others have made */
+        const char *kind = mpq_tsv_kind(t);
+        const int is_default = tool && strcmp(tool, "mpq-score") == 0 &&
+                               ((kind && strcmp(kind, "scores") == 0) ||
+                                word_behind(options, "-t", "--types", &n));
+        method = is_default ? "nsds" : mpq_tsv_name(t);
         return clean(method, strlen(method));
     }
     char *a = clean(task ? task : "", task ? n_task : 0), *b = clean(method, n);

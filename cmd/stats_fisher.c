@@ -31,6 +31,7 @@ struct job {
     size_t first, last;
     struct mpq_calib text;
     uint32_t *labels;
+    size_t *labels_of; /* [sequences] how many each has */
     size_t n_labels;
     struct mpq_forward *forward;
     struct mpq_backward *backward;
@@ -61,6 +62,7 @@ close_job(struct job *j)
     free(j->output.damage);
     free(j->importance);
     free(j->labels);
+    free(j->labels_of);
 }
 
 static int
@@ -93,11 +95,14 @@ make_labels(struct job *j, struct mpq_err *err)
     const struct mpq_seqs *q = &j->text.seqs;
     size_t first, end, n = 0, n_without = 0;
 
-    if (!(j->labels = mpq_array(q->start[q->n], sizeof *j->labels)))
+    j->labels = mpq_array(q->start[q->n], sizeof *j->labels);
+    j->labels_of = mpq_array(q->n, sizeof *j->labels_of);
+    if (!j->labels || !j->labels_of)
         return no_memory(err);
     for (size_t i = 0; i < q->n; i++) {
         labelled(j, i, &first, &end);
         n_without += first >= end;
+        j->labels_of[i] = first < end ? end - first : 0;
         for (size_t t = q->start[i]; t < q->start[i + 1]; t++) {
             const int has = t >= first && t < end;
             j->labels[t] = !has                             ? (uint32_t)MPQ_LABEL_NONE
@@ -109,8 +114,11 @@ make_labels(struct job *j, struct mpq_err *err)
     if (n && n_without && stats_text.answers)
         cli_note("%s: %zu of %zu lines have no answer within %" PRIu64 " tokens",
                  stats_text_name(), n_without, q->n, stats_text.ctx);
-    if (n || !stats_text.answers)
+    if (n)
         return 0;
+    if (!stats_text.answers)
+        return mpq_fail(err, MPQ_EDATA, "%s: no token that anything predicts",
+                        stats_text_name());
     return mpq_fail(err, MPQ_EDATA,
                     "%s: no answers within %" PRIu64 " tokens: --answers takes lines"
                     " with prompt and answer",
@@ -197,7 +205,7 @@ take_matrix(struct job *j, const struct mpq_fisher *f, struct mpq_err *err)
         return 0;
     if (!(to = row_of(j, find_row(j, f->weight), f->weight, err)))
         return -1;
-    return mpq_fisher_damage(to, f, j->text.seqs.n, j->n_labels, j->s, &j->how, err);
+    return mpq_fisher_damage(to, f, j->labels_of, j->text.seqs.n, j->s, &j->how, err);
 }
 
 static int

@@ -27,7 +27,6 @@ shipped = $(if $(is_tiny),$(addprefix $(tiny)/,$1),$(error $2))
 MODEL        ?= $(tiny)/tiny-model.gguf
 CONTROLS     ?= uniform random inverted
 RANDOM_SEEDS ?= $(if $(is_tiny),10,3)
-SEED         ?= 1
 SHARDS       ?= 1
 WORK         ?= work
 BIN          ?= $(top)/bin
@@ -56,8 +55,7 @@ help:
 # it stands behind the bar of a rule.
 
 n_layer = $(shell PATH='$(PATH)' mpq-stats --only moments '$(MODEL)' | sed -n 's/^##file.* n_layer=\([0-9]*\).*/\1/p')
-files = $(foreach f,$1,$(if $(wildcard $f/config.json),$f/*.json $f/*.safetensors,$f))
-sum = $(shell { for f in $(call files,$1); do cksum <$$f; done; echo '$(subst ',,$2)'; } | cksum | cut -d' ' -f1)
+sum = $(shell { sh $(top)/examples/files.sh $1 | while read -r f; do cksum <"$$f"; done; echo '$(subst ',,$2)'; } | cksum | cut -d' ' -f1)
 
 ifeq ($(filter help,$(MAKECMDGOALS)),)
 # What is wrong with the variables is said before any work is done.
@@ -117,7 +115,7 @@ plans := $(method) $(others) $(controls)
 
 $(controls:%=$S/plan.%): $S/plan.%: $(damage) $S/plan.$(firstword $(method))
 	mpq-alloc -q $(budget) $(runtime) -t $(TYPES) -m $(basename $*) \
-	    --seed $(or $(patsubst .%,%,$(suffix $*)),$(SEED)) -o $@ $<
+	    --seed $(or $(patsubst .%,%,$(suffix $*)),1) -o $@ $<
 
 # --- packed and measured --------------------------------------------------------------
 

@@ -1,12 +1,14 @@
 # What a report says of its first plan: which others it beats, loses to, or cannot be told
-# apart from (a difference of less than two standard errors).
+# apart from (a difference of less than two standard errors, or one without an error: a
+# single item's).
 # awk -f verdict.awk -v out=FILE [-v how=WORDS] report.tsv: HOW the plans were packed
 BEGIN { FS = "\t" }
 /^#/ { by = $4; gain = NF - 1; next }
 !plan { plan = $1; bytes = $2; value = $4; next }
 {
     word = $1 " (" $4 ")"
-    if ($gain > 2 * $(gain + 1)) won = won " " word
+    if ($(gain + 1) == 0) equal = equal " " word
+    else if ($gain > 2 * $(gain + 1)) won = won " " word
     else if ($gain < -2 * $(gain + 1)) lost = lost " " word
     else equal = equal " " word
 }

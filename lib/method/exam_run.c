@@ -21,9 +21,28 @@ mpq_exam_tokens(const struct mpq_exam *x)
     return mpq_eval_continuations_tokens(&q) + x->prompts.n;
 }
 
+static uint64_t
+add_text(uint64_t sum, const char *text)
+{
+    return text ? mpq_hash64(text, strlen(text) + 1, sum) : sum;
+}
+
+/* How generated text is held against the answers. */
+static uint64_t
+add_match(uint64_t sum, const struct mpq_task *t)
+{
+    const uint64_t numbers[] = { (uint64_t)t->match, t->max_new, t->n_stop };
+
+    sum = mpq_hash64(numbers, sizeof numbers, sum);
+    for (size_t i = 0; i < t->n_stop; i++)
+        sum = add_text(sum, t->stop[i]);
+    return add_text(sum, t->pattern);
+}
+
 uint64_t
 mpq_exam_sum(const struct mpq_exam *x)
 {
+    const int em = (x->metrics & MPQ_TASK_EM) != 0;
     uint64_t sum = mpq_hash64(x->tokens.ids, x->tokens.n * sizeof *x->tokens.ids, 0);
 
     sum = mpq_hash64(x->prompts.ids, x->prompts.n * sizeof *x->prompts.ids, sum);
@@ -31,10 +50,11 @@ mpq_exam_sum(const struct mpq_exam *x)
         const struct mpq_task_item *item = &x->file.items[i];
         const uint64_t right = item->right;
         sum = mpq_hash64(&right, sizeof right, sum);
-        if (item->gold)
-            sum = mpq_hash64(item->gold, strlen(item->gold), sum);
+        sum = add_text(sum, item->gold);
+        for (size_t k = 0; em && k < item->n_aliases; k++)
+            sum = add_text(sum, item->aliases[k]);
     }
-    return sum;
+    return em ? add_match(sum, x->task) : sum;
 }
 
 int

@@ -25,7 +25,19 @@ struct fit {
     double *sum, *weight;         /* of whatever is being averaged */
     double *unit_weight;          /* of a unit's points */
     double pairs, units;          /* variances: of pairs about the model, of units */
+    double least;                 /* standard error above 0 of all; INFINITY: none */
 };
+
+/* No item that changed (0 +- 0 of accuracies) is not to be sure of 0: such a delta has
+ * the smallest error that any has. */
+static double
+error_of(const struct fit *f, size_t i)
+{
+    const struct mpq_fill *in = f->in;
+
+    return in->se[i] > 0 || in->measured[i] > 0 || isinf(f->least) ? in->se[i]
+                                                                   : f->least;
+}
 
 /* What is not told from 0 counts as its standard error: the cheap figure then says
  * more, since the noise of its logarithm is 1. */
@@ -33,12 +45,17 @@ static int
 collect(struct fit *f)
 {
     const struct mpq_fill *in = f->in;
+    const size_t n = in->n_units * in->n_types;
 
-    for (size_t i = 0; i < in->n_units * in->n_types; i++) {
-        const double value = fmax(in->measured[i], in->se[i]);
+    f->least = INFINITY;
+    for (size_t i = 0; i < n; i++)
+        if (!isnan(in->measured[i]) && in->se[i] > 0)
+            f->least = fmin(f->least, in->se[i]);
+    for (size_t i = 0; i < n; i++) {
+        const double error = error_of(f, i), value = fmax(in->measured[i], error);
         if (!(in->cheap[i] > 0) || isnan(in->measured[i]) || !(value > 0))
             continue;
-        const double relative = in->se[i] / value;
+        const double relative = error / value;
         f->points[f->n++] =
             (struct point){ i / in->n_types, i % in->n_types,
                             log(value) - log(in->cheap[i]), relative * relative };
@@ -207,9 +224,9 @@ put_pair(const struct fit *f, size_t unit, size_t type, double *damage, double *
     double ln =
         log(cheap) + f->family[in->family[unit]] + f->unit[unit] + f->type[type];
     double variance = f->pairs + 1 / (f->unit_weight[unit] + 1 / f->units);
-    const double value = fmax(in->measured[i], in->se[i]);
+    const double error = error_of(f, i), value = fmax(in->measured[i], error);
     if (!isnan(in->measured[i]) && value > 0) {
-        const double noise = in->se[i] / value * (in->se[i] / value);
+        const double noise = error / value * (error / value);
         const double trust = variance / (variance + noise);
         ln += trust * (log(value) - ln);
         variance = noise > 0 ? 1 / (1 / variance + 1 / noise) : 0;
@@ -307,7 +324,9 @@ mpq_fill(const struct mpq_fill *in, double *damage, double *se,
         goto out;
     }
     if (!collect(&f)) {
-        mpq_fail(err, MPQ_EDATA, "nothing is measured of what has a cheap figure");
+        mpq_fail(err, MPQ_EDATA,
+                 "nothing is measured of what has a cheap figure, or all of it as 0"
+                 " without an error");
         goto out;
     }
     for (size_t k = 0; k < f.n; k++)

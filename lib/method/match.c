@@ -27,18 +27,28 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+static int
+is_word(char c)
+{
+    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* The number that begins at TEXT[i]: its end, or I. Commas between digits belong to it,
- * a point at its end does not. */
+ * a point before them too, one at its end does not. */
 static size_t
 number_end(const char *text, size_t n, size_t i)
 {
+    const size_t first = i + (text[i] == '-');
     size_t end = i;
     int point = 0;
 
-    for (size_t k = i + (text[i] == '-'); k < n; k++) {
+    for (size_t k = first; k < n; k++) {
         if (is_digit(text[k]))
             end = k + 1;
-        else if (k == i || !is_digit(text[k - 1]) || (text[k] != ',' && text[k] != '.'))
+        else if (k == first && text[k] == '.' && (i == 0 || !is_word(text[i - 1])))
+            point = 1;
+        else if (k == first || !is_digit(text[k - 1]) ||
+                 (text[k] != ',' && text[k] != '.'))
             break;
         else if (text[k] == '.' && point++)
             break;

@@ -49,14 +49,18 @@ static int
 find_mean(const struct mpq_refine *in, double *mean, struct mpq_err *err)
 {
     double logs = 0;
+    size_t far = 0;
 
-    for (size_t k = 0; k < in->n_plans; k++)
+    for (size_t k = 0; k < in->n_plans; k++) {
         logs += log_ratio(in, k);
+        far = fabs(log_ratio(in, k)) > fabs(log_ratio(in, far)) ? k : far;
+    }
     logs /= (double)in->n_plans;
     if (fabs(logs) > log(1e100))
         return mpq_fail(err, MPQ_EDATA,
                         "%.160s: a loss of %g where the damages come to %g",
-                        in->plans[0], in->total[0], sum(in->d, in->n_types));
+                        in->plans[far], in->total[far],
+                        sum(in->d + far * in->n_types, in->n_types));
     *mean = exp(logs);
     for (size_t k = 0; k < in->n_plans; k++)
         if (fabs(log_ratio(in, k) - logs) > log(MPQ_REFINE_MOST))

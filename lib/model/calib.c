@@ -18,6 +18,7 @@ struct reader {
     const struct mpq_tokenizer *tok;
     const char *name;
     size_t ctx, n_seqs;
+    size_t line; /* tokens that are kept of a line of JSON */
     char vocabulary[17];
     size_t n_vocab;
 };
@@ -51,15 +52,15 @@ close_sequence(struct mpq_calib *c, struct mpq_err *err)
     return 0;
 }
 
-/* Ends the sequence that begins where the last one ended, cut at ctx tokens. */
+/* Ends the line that begins where the last one ended. */
 static int
-end_sequence(struct reader *r, struct mpq_err *err)
+end_line(struct reader *r, struct mpq_err *err)
 {
     struct mpq_calib *c = r->c;
     const size_t from = c->seqs.n ? c->start[c->seqs.n] : 0;
 
-    if (c->tokens.n - from > r->ctx)
-        c->tokens.n = from + r->ctx;
+    if (c->tokens.n - from > r->line)
+        c->tokens.n = from + r->line;
     return close_sequence(c, err);
 }
 
@@ -97,7 +98,7 @@ cut_text(struct reader *r, const char *text, size_t n, struct mpq_err *err)
             if (mpq_tokens_add(&r->c->tokens, id, err) < 0)
                 goto out;
         }
-        if (end_sequence(r, err) < 0)
+        if (close_sequence(r->c, err) < 0)
             goto out;
     }
     rc = 0;
@@ -114,7 +115,7 @@ take_tokens(struct reader *r, const struct mpq_json *ids, size_t line,
     const size_t n = mpq_json_count(ids);
     uint64_t id;
 
-    for (size_t i = 0; i < n && i < r->ctx; i++) {
+    for (size_t i = 0; i < n && i < r->line; i++) {
         if (mpq_json_u64(mpq_json_item(ids, i), &id) != 1 || id >= r->n_vocab)
             return mpq_fail(err, MPQ_EDATA,
                             "%s:%zu: tokens: item %zu is no id below %zu", r->name,
@@ -205,7 +206,7 @@ read_line(struct reader *r, const char *s, size_t n, size_t line, struct mpq_err
                                  &r->c->tokens, err) < 0)
             goto out;
     }
-    rc = end_sequence(r, err);
+    rc = end_line(r, err);
     if (rc == 0 && has_answer && r->c->seqs.n > n_before)
         rc = mark_answer(r, text.len ? text.data : "", answer, name, err);
 out:
@@ -257,27 +258,27 @@ read_lines(struct reader *r, const char *text, size_t size, struct mpq_err *err)
     return mpq_tokenizer_encode(r->tok, "\n\n", 2, 0, r->name, &r->c->between, err);
 }
 
-int
-mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
-               size_t ctx, size_t n_seqs, struct mpq_err *err)
+static int
+read_file(struct reader *r, const char *path, const struct mpq_source *s,
+          struct mpq_err *err)
 {
-    struct reader r = { .c = out, .ctx = ctx, .n_seqs = n_seqs };
+    struct mpq_calib *out = r->c;
     struct mpq_tokenizer *tok = NULL;
     struct mpq_map map = { 0 };
     int rc = -1;
 
     *out = (struct mpq_calib){ 0 };
     const uint64_t most = mpq_source_hparams(s)->n_ctx;
-    if (most && ctx > most)
+    if (most && r->ctx > most)
         return mpq_fail(err, MPQ_EDATA,
                         "%s: sequences of %zu tokens, the model's context is %" PRIu64,
-                        mpq_source_name(s), ctx, most);
-    r.name = strcmp(path, "-") != 0 ? path : "standard input";
+                        mpq_source_name(s), r->ctx, most);
+    r->name = strcmp(path, "-") != 0 ? path : "standard input";
     if (mpq_tokenizer_new(&tok, s, err) < 0)
         return -1;
-    r.tok = tok;
-    r.n_vocab = mpq_tokenizer_count(tok);
-    mpq_tokenizer_checksum(tok, r.vocabulary);
+    r->tok = tok;
+    r->n_vocab = mpq_tokenizer_count(tok);
+    mpq_tokenizer_checksum(tok, r->vocabulary);
     if (mpq_map_open(&map, path, err) < 0)
         goto out;
     const char *text = (const char *)map.data;
@@ -286,17 +287,35 @@ mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source 
     const size_t start = find_start(text, size, &is_json);
     out->id = mpq_hash64(text, size, 0);
     if (size == 0)
-        mpq_fail(err, MPQ_EDATA, "%s: an empty text", r.name);
+        mpq_fail(err, MPQ_EDATA, "%s: an empty text", r->name);
     else if (is_json)
-        rc = read_lines(&r, text + start, size - start, err);
+        rc = read_lines(r, text + start, size - start, err);
     else
-        rc = cut_text(&r, text, size, err);
+        rc = cut_text(r, text, size, err);
     mpq_map_close(&map);
 out:
     mpq_tokenizer_free(tok);
     if (rc < 0)
         mpq_calib_free(out);
     return rc;
+}
+
+int
+mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
+               size_t ctx, size_t n_seqs, struct mpq_err *err)
+{
+    struct reader r = { .c = out, .ctx = ctx, .n_seqs = n_seqs, .line = ctx };
+
+    return read_file(&r, path, s, err);
+}
+
+int
+mpq_calib_read_whole(struct mpq_calib *out, const char *path,
+                     const struct mpq_source *s, size_t ctx, struct mpq_err *err)
+{
+    struct reader r = { .c = out, .ctx = ctx, .line = SIZE_MAX };
+
+    return read_file(&r, path, s, err);
 }
 
 /* All tokens of C, parted by what stands between lines. */

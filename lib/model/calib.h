@@ -37,6 +37,10 @@ struct mpq_calib {
 MPQ_MUST_CHECK int
 mpq_calib_read(struct mpq_calib *out, const char *path, const struct mpq_source *s,
                size_t ctx, size_t n_seqs, struct mpq_err *err);
+/* The same of all, lines of JSON being whole, however long: for mpq_calib_recut. */
+MPQ_MUST_CHECK int
+mpq_calib_read_whole(struct mpq_calib *out, const char *path,
+                     const struct mpq_source *s, size_t ctx, struct mpq_err *err);
 void mpq_calib_free(struct mpq_calib *c); /* and makes it empty */
 
 /* Joins the sequences and cuts them anew, every CTX tokens; what is left over at the

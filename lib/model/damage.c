@@ -132,13 +132,29 @@ find_unit(const struct mpq_damage *d, struct mpq_damage_unit *u)
     return u->params > 0;
 }
 
+/* Has unit U of this row as many weights as in the model? */
+static int
+check_params(const struct mpq_damage *d, const struct mpq_damage_unit *u,
+             const struct mpq_tsv *t, size_t row, const struct columns *c,
+             struct mpq_err *err)
+{
+    uint64_t params;
+
+    if (mpq_tsv_u64(t, row, (size_t)c->params, &params, err) < 0)
+        return -1;
+    if ((double)params == u->params)
+        return 0;
+    return mpq_fail(
+        err, MPQ_EDATA, "%s:%zu: unit %.120s has %llu params, the model's has %.0f",
+        d->file, mpq_tsv_line(t, row), u->name, (unsigned long long)params, u->params);
+}
+
 /* The unit of a row, new or known. */
 static int
 take_unit(struct mpq_damage *d, const struct mpq_tsv *t, size_t row,
           const struct columns *c, size_t *cap, struct mpq_err *err)
 {
     struct mpq_damage_unit u = { .line = mpq_tsv_line(t, row) };
-    uint64_t params;
 
     u.name = mpq_pool_strdup(&d->strings, mpq_tsv_cell(t, row, (size_t)c->unit));
     if (!u.name || mpq_grow(&d->units, cap, d->n + 1, sizeof *d->units) < 0)
@@ -147,12 +163,8 @@ take_unit(struct mpq_damage *d, const struct mpq_tsv *t, size_t row,
         return mpq_fail(err, MPQ_EDATA,
                         "%s:%zu: unit %.120s is no layer or matrix of the model",
                         d->file, u.line, u.name);
-    if (mpq_tsv_u64(t, row, (size_t)c->params, &params, err) < 0)
+    if (check_params(d, &u, t, row, c, err) < 0)
         return -1;
-    if ((double)params != u.params)
-        return mpq_fail(err, MPQ_EDATA,
-                        "%s:%zu: unit %.120s has %llu params, the model's has %.0f",
-                        d->file, u.line, u.name, (unsigned long long)params, u.params);
     if (d->is_scores && read_number(t, row, c->score, &u.score, err) < 0)
         return -1;
     d->units[d->n++] = u;
@@ -257,6 +269,8 @@ read_damages(struct mpq_damage *d, const struct mpq_tsv *t, const struct columns
             return -1;
         if (!mpq_index_find(&d->index, name, &unit))
             return mpq_fail(err, MPQ_EDATA, "%s: unit %.120s is lost", d->file, name);
+        if (check_params(d, &d->units[unit], t, r, c, err) < 0)
+            return -1;
         size_t cell = unit * d->n_types + type;
         if (!isnan(d->damage[cell]))
             return mpq_fail(err, MPQ_EDATA, "%s:%zu: a second row for unit %.120s, %s",

@@ -95,21 +95,26 @@ prepare(struct job *j, size_t items, size_t n, struct mpq_err *err)
     return 0;
 }
 
-/* Relative standard error of the sum of share[n]. */
+/* Relative standard error of sum(share) / sum(labels), of n sequences: those without a
+ * label tell nothing. */
 static double
-relative_se(const double *share, size_t n)
+relative_se(const double *share, const size_t *labels, size_t n)
 {
-    double sum = 0, square = 0;
+    double sum = 0, of = 0, square = 0;
+    size_t some = 0;
 
     for (size_t i = 0; i < n; i++) {
         sum += share[i];
-        square += share[i] * share[i];
+        of += (double)labels[i];
+        some += labels[i] > 0;
     }
-    if (n < 2 || !(sum > 0))
+    if (some < 2 || !(sum > 0))
         return 0;
-    const double mean = sum / (double)n,
-                 var = (square / (double)n - mean * mean) * (double)n / (double)(n - 1);
-    return var > 0 ? sqrt(var / (double)n) / mean : 0;
+    for (size_t i = 0; i < n; i++) {
+        const double off = share[i] - sum / of * (double)labels[i];
+        square += labels[i] ? off * off : 0;
+    }
+    return sqrt(square * (double)some / (double)(some - 1)) / sum;
 }
 
 /* Sums over the items, and what they are for each label. */
@@ -136,7 +141,7 @@ add_up(struct mpq_fisher_damage *out, const struct job *j, size_t items,
 
 int
 mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
-                  size_t n_seqs, size_t n_labels, const struct mpq_source *s,
+                  const size_t *labels, size_t n_seqs, const struct mpq_source *s,
                   const struct mpq_fisher_rounding *how, struct mpq_err *err)
 {
     const size_t cols = (size_t)f->weight->cols,
@@ -144,8 +149,11 @@ mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
     struct job j = { .s = s, .w = f->weight, .how = how, .rows = f->rows };
     float *h = mpq_array(cols, cols * sizeof *h),
           *importance = mpq_array(cols, sizeof *importance);
+    size_t n_labels = 0;
     int rc = -1;
 
+    for (size_t i = 0; i < n_seqs; i++)
+        n_labels += labels[i];
     if (!h || !importance) {
         mpq_fail(err, MPQ_ENOMEM, "out of memory for the damage of %s", j.w->name);
         goto out;
@@ -165,7 +173,7 @@ mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
     add_up(out, &j, items, n_labels);
     for (size_t k = 0; k < how->n_types; k++) {
         const int block = mpq_fisher_block(how->types[k]);
-        out[k].se = out[k].mean * relative_se(f->share, n_seqs);
+        out[k].se = out[k].mean * relative_se(f->share, labels, n_seqs);
         if (how->int8 && block >= 0 && n_labels && !isnan(out[k].mean))
             out[k].inputs = f->inputs[block] / (2 * (double)n_labels);
     }

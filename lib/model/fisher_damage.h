@@ -24,11 +24,12 @@ struct mpq_fisher_rounding {
 };
 
 /* A linear of a layer: F with its Gram matrix, whose diagonal weighs the columns. Into
- * out[n_types]. The standard error is that between the N_SEQS sequences, as far as
- * their share in the trace of the Gram matrix tells it. */
+ * out[n_types]. The standard error is that of a ratio, between the N_SEQS sequences
+ * that have any of LABELS[n_seqs], as far as their share in the trace of the Gram
+ * matrix tells it. */
 MPQ_MUST_CHECK int
 mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
-                  size_t n_seqs, size_t n_labels, const struct mpq_source *s,
+                  const size_t *labels, size_t n_seqs, const struct mpq_source *s,
                   const struct mpq_fisher_rounding *how, struct mpq_err *err);
 
 /* token_embd as the embedding: TAP is that of mpq_backward_embedding, for the tokens of

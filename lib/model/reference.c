@@ -238,6 +238,10 @@ take_all(const struct reader *s)
         take_number(s, "mpq.stride", &r->stride) < 0 ||
         take_number(s, "mpq.top_k", &r->k) < 0)
         return -1;
+    if (r->k > s->n_vocab)
+        return mpq_fail(s->err, MPQ_EDATA,
+                        "%s: %" PRIu64 " likeliest tokens of a vocabulary of %zu",
+                        s->path, r->k, s->n_vocab);
     r->n_texts = mpq_st_count(s->st) / N_PARTS;
     r->texts = mpq_array(r->n_texts, sizeof *r->texts);
     if (!r->texts)

@@ -46,6 +46,12 @@ run 0 mpq-calibmix --emit half.tsv -n 5 --ctx 64 --seed 9 "$model" -o other.json
 cmp -s calib.jsonl other.jsonl && fail "the seed says nothing" || pass
 run 0 mpq-calibmix -q -n 4 --ctx 64 -s calib.jsonl -T tasks.jsonl "$model"
 
+# lines longer than a sample are cut, not cut off
+awk 'NR <= 40 { gsub(/[\\"\t]/, " "); printf "%s ", $0 }' text.txt >line
+{ printf '{"text": "'; tr -d '\n' <line; printf '"}\n'; } >line.jsonl
+run 0 mpq-calibmix -n 4 --ctx 64 -s line.jsonl -T tasks.jsonl "$model"
+grep -q "all there are" err && fail "a line is cut off: $(cat err)" || pass
+
 # a source that is another by now; one that would be written over
 grep -v '^##mpq\|^##end' mix.tsv >moved.tsv
 cp tasks.jsonl kept; sed -i 1d tasks.jsonl
@@ -71,6 +77,7 @@ bad() { # STATUS TEXT COMMAND...
     [ -e bad.tsv ] && fail "output was left: $*" || pass
 }
 bad 2 "takes -s FILE and -T FILE" mpq-calibmix -s text.txt "$model"
+bad 2 "--emit has a mixture: no --measure" mpq-calibmix --measure --emit mix.tsv "$model"
 bad 2 "takes its sources from MIX" mpq-calibmix -s text.txt --emit mix.tsv "$model"
 bad 2 "more than 100000 mixtures" mpq-calibmix --steps 1000 -s text.txt -s text.txt -s text.txt -T text.txt "$model"
 bad 1 "sequences of 600 tokens, the model's context is 512" \

@@ -184,6 +184,14 @@ run 1 mpq-eval $inputs --resume again "$model"; one_line; says "the output of an
 head -c 20000 "$text" >calib.txt
 run 0 mpq-eval -q $inputs --resume again "$model"; same again full
 
+# so is a task whose answers are taken otherwise
+alias() { printf '{"prompt": "2 and 2 is", "answer": "four", "gold": "x", "aliases": ["%s"]}\n' "$1" >alias.jsonl; }
+em="--each q4_0 -l 4-4 --only em -k alias.jsonl"
+alias 4; run 0 mpq-eval -q $em -o full "$model"
+head -c $(($(wc -c <full) - 60)) full >again
+alias 5; run 1 mpq-eval $em --resume again "$model"; one_line; says "the output of another command"
+alias 4; run 0 mpq-eval -q $em --resume again "$model"; same again full
+
 # What is wrong on the command line.
 ask() { run 2 mpq-eval -x "$text" "$@" "$model"; }
 ask --each q9; says "--each: 'q9' is no type that can be written"

@@ -74,6 +74,8 @@ for m in ppl nll ppl_ref ppl_diff nll_ref kld top1 dp dp_rms; do
     near "$(awk -F'\t' -v m=$m '$3 == m { print $4 }' both)" "$(value $m)" 1e-4 "saved: $m"
 done
 whole=$(value kld)
+run 0 mpq-eval --chunks 8 -x "$text" --save-ref most.st --top-k 65536 "$model"
+same ref.st most.st # of fewer tokens no more are kept
 run 0 mpq-eval --chunks 8 -x "$text" --save-ref ref.st "$model"
 equal 1 "$(($(wc -c <ref.st) < 8 * 255 * (8 * 64 + 8) + 2000))" "size of the saved reference"
 run 0 mpq-eval -x "$text" --load-ref ref.st small.gguf
@@ -125,7 +127,8 @@ near "$(awk -F'\t' '$3 == "ppl" { print $4 }' plain)" "$(value ppl)" 1e-3 "ppl o
 run 0 mpq-eval --int8 --limit 20 -k "$sums" --per-item -j 1 --ref "$model" small.gguf; cp out plain
 run 0 mpq-eval --int8 --limit 20 -k "$sums" --per-item -j 3 --ref "$model" small.gguf; same out plain
 if awk "BEGIN { exit !($(value em) > .8) }"; then pass; else fail "sums in 8 bits: $(value em)"; fi
-run 2 mpq-eval --int8 --tokens -x "$text" "$model"; says "--int8: nothing is multiplied for --tokens"
+run 2 mpq-eval --int8 --tokens -x "$text" "$model"; says "--tokens runs no model: no --int8"
+run 2 mpq-eval --tokens --save-ref x.ref -x "$text" "$model"; says "no --save-ref"; absent x.ref
 
 # Stride: every scored token once.
 run 0 mpq-eval --ctx 128 --stride 64 --chunks 10 -x "$text" "$model"

@@ -73,7 +73,7 @@ equal "$(awk -F'\t' '$3 == "kld" && $7 == "." { k[$2] = sprintf("%.5g", $4) } EN
 # another plan to compare with, and a mixture that was told: all of it text
 pipe tasa $small OTHERS=mse CONTROLS= POINT=1
 equal "moa mse " "$(rows "$(find tasa -path '*point1*' -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
-equal 0 "$(grep -c problems "$(find tasa -path '*point1*' -name calib.jsonl)")" "samples of problems"
+equal 0 "$(grep -c problems "$(find tasa -name 'calib.2-point1.jsonl')")" "samples of problems"
 
 # the best file at a size
 quick="SIZE=2M TYPES=q3_k,q4_k,q6_k PROBE=q3_k CHUNKS=1 GRADIENTS=2 SAMPLES=2 HELD=1 CONTROLS=inverted GAIN=0.5"
@@ -105,6 +105,30 @@ done
 # without any probe, and of a runtime that rounds no inputs
 pipe best-gguf $quick PROBE= INT8= WORK="$tmp/plain"
 equal "first inverted " "$(rows "$(find plain -name report.tsv)" | cut -f1 | tr '\n' ' ')" plans
+
+# a plan of the same name that is another is packed anew
+plan=$(find plain -name plan.first)
+awk -F'\t' -v OFS='\t' '$2 == "q6_k" && !n++ { $2 = "q4_k" } 1' "$plan" | grep -v '^##mpq\|^##end' >edited
+cmp -s "$plan" edited && fail "plan.first has no q6_k"
+mv edited "$plan"
+pipe best-gguf $quick PROBE= INT8= WORK="$tmp/plain" CONTROLS=
+run 0 mpq-pack --check "$plan" best-gguf.gguf
+
+# tasa's probe by gptq serves other budgets and weights of the task
+gptq="$small PROBE=gptq TYPES=q2_k,q4_k OTHERS= CONTROLS= CHUNKS=1 PROBLEMS=2 QUANTIZER=rtn WORK=$tmp/probed"
+pipe tasa $gptq
+touch mark; pipe tasa $gptq BETA=0.5; pipe tasa $gptq BETA=0.5
+equal "" "$(find probed -newer mark -name 'probe.*' -o -newer mark -name 'calib.*')" "probed again"
+
+# all that decides what an input is has a part in the name of the folder
+mkdir parts.d; (cd parts.d || exit; touch m-00001-of-00002.gguf m-00002-of-00002.gguf n-00001-of-00001.gguf config.json a.jsonl b.jsonl)
+printf -- '- file: a.jsonl # first\n  shots_from: "b.jsonl"\n- file: gone.jsonl\n' >parts.d/l.yaml
+files() { equal "$2" "$(sh "$ex/files.sh" $1 | sed 's/.*\///' | tr '\n' ' ')" "files of $1"; }
+files parts.d/m-00002-of-00002.gguf "m-00001-of-00002.gguf m-00002-of-00002.gguf "
+files "parts.d/l.yaml parts.d/a.jsonl" "l.yaml a.jsonl b.jsonl a.jsonl "
+touch parts.d/x.safetensors
+files parts.d/x.safetensors "x.safetensors config.json "
+files parts.d "config.json x.safetensors "
 
 # a plan that loses is not passed off as good
 verdict() { printf "#plan\tbytes\tpredicted\tem\tse\tgain\tse\nmoa\t9\t1\t.5\t.1\t.\t.\n%b" "$1" | awk -f "$ex/verdict.awk" -v out=x.gguf >out; }

@@ -69,6 +69,8 @@ awk -F'\t' 'FNR == NR { if (!/^#/) d[$1, $2] = $5; next } /^#/ { next }
           print n, "pairs, correlation of logarithms", r, "mean ratio", exp(s)
           exit !(n == 21 && r > 0.85 && s < 0.4 && s > -0.4) }' answers.tsv task.tsv >fit &&
     pass || fail "answers: $(cat fit)"
+printf '{"text": ""}\n{"text": ""}\n' >empty.jsonl
+run 1 mpq-stats -c empty.jsonl --labels text -f damage -t q4_k "$model"; one_line; says "no token that anything predicts"
 run 1 mpq-stats -c text.txt --ctx 64 --answers -f damage -t q4_k "$model"; one_line; says "text.txt: no answers"
 run 2 $measure -f imatrix --answers "$model"; says "--answers takes --fisher or -f damage"
 

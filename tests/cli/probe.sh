@@ -202,6 +202,9 @@ equal "6 ." "$(awk -F'\t' '$6 == "." { print $3, $6 }' out)" "all pairs"
 run 0 mpq-score --tau --task wiki all.tsv
 equal "wiki:ppl wiki:kld" "$(awk -F'\t' '/^wiki/ { print $1, $2; exit }' out)" "in one table"
 run 0 mpq-score --tau moa.tsv kld.tsv; equal "moa kld 3" "$(awk -F'\t' '!/^#/ { print $1, $2, $3; exit }' out)"
+run 0 mpq-score --scale 2 kld.tsv -o twice.tsv # names itself after its file, not a method
+run 0 mpq-score --tau twice.tsv kld.tsv; equal "twice.tsv kld 3" "$(awk -F'\t' '!/^#/ { print $1, $2, $3; exit }' out)"
+run 2 mpq-score --scale 2 --by tensor kld.tsv; says "--by is for stats"
 { cat shape; printf '#unit\tscore\tparams\nblk.0\t3\t4096\nblk.1\t5\t4096\nblk.2\t1\t4096\n'; } >s.tsv
 run 0 mpq-score --tau s.tsv moa.tsv; equal 2 "$(grep -vc '^#' out)" "scores beside damages, by type"
 equal "3 0.33333333333333331" "$(awk -F'\t' '$6 == "q4_0" { print $3, $4 }' out)"
@@ -316,6 +319,8 @@ for column in unit type params; do # none of them can be left out
     one_line; says "standard input: no column $column"
 done
 sh_run 1 "sed 's/3072/3071/' hand.tsv | cat tensors file - | mpq-alloc -q -b 5.9"; one_line; says "has 3071 params, the model's has 3072"
+sh_run 1 "sed '2s/\t[0-9]*\t/\t7\t/' hand.tsv | cat tensors file - | mpq-alloc -q -b 5.9"; one_line; says "has 7 params"
+sh_run 1 "sed '3s/\t[0-9]*\t/\t7\t/' hand.tsv | cat tensors file - | mpq-alloc -q -b 5.9"; one_line; says "has 7 params"
 run 1 mpq-score --scale 2 hand.tsv; one_line; says "no column bits"
 hand 'bits	' >hand.tsv
 run 0 mpq-score --scale 2 hand.tsv; silent; equal 6144 "$(grep 'blk.0.attn_q	q4_0' out | cut -f5)"

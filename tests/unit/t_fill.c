@@ -159,6 +159,24 @@ START_TEST(a_delta_below_zero_counts_as_its_error)
 }
 END_TEST
 
+START_TEST(no_change_without_an_error_is_small_not_unknown)
+{
+    struct mpq_err err = { 0 };
+
+    make(0, 0, 0);
+    for (size_t u = 0; u < U; u++)
+        measure(u, 1, 0.05);
+    measured[1] = se[1] = 0;
+    double least = INFINITY;
+    for (size_t i = 0; i < U * T; i++)
+        least = se[i] > 0 ? fmin(least, se[i]) : least;
+    ck_assert_int_eq(mpq_fill(&in, out, out_se, NULL, &err), 0);
+    ck_assert_double_lt(out[1], truth[1]);
+    ck_assert_double_ge(out[1], 0.9 * least);
+    ck_assert_double_gt(out_se[1], 0);
+}
+END_TEST
+
 START_TEST(holes_stay_holes)
 {
     struct mpq_err err = { 0 };
@@ -200,6 +218,7 @@ mpq_suite(void)
     tcase_add_test(tc, what_is_measured_well_stays);
     tcase_add_test(tc, noise_is_drawn_toward_the_model);
     tcase_add_test(tc, a_delta_below_zero_counts_as_its_error);
+    tcase_add_test(tc, no_change_without_an_error_is_small_not_unknown);
     tcase_add_test(tc, holes_stay_holes);
     tcase_add_test(tc, nothing_measured_is_refused);
     suite_add_tcase(s, tc);

@@ -242,11 +242,14 @@ check_damage(const struct mpq_fisher *f, const struct run *r)
     ck_assert_int_eq(mpq_type_parse("int3g8", &types[0]), 0);
     ck_assert_int_eq(mpq_type_parse("q4_k", &types[1]), 0);
     ck_assert_int_eq(mpq_type_parse(blocks ? "q5_1" : "f32", &types[2]), 0);
-    ck_assert_int_eq(mpq_fisher_damage(damage, f, r->q.n, TOKENS, r->s, &how, &err), 0);
+    size_t labels[] = { r->q.start[1], r->q.start[2] - r->q.start[1] };
+    ck_assert_uint_eq(labels[0] + labels[1], TOKENS);
+    ck_assert_int_eq(mpq_fisher_damage(damage, f, labels, r->q.n, r->s, &how, &err), 0);
     const double want = quadratic_form(f, r, types[0]);
     near(damage[0].mean, want, want, f->weight->name);
-    const double a = f->share[0], b = f->share[1];
-    near(damage[0].se, want * fabs(a - b) / (a + b), want, "se of two");
+    const double a = f->share[0], b = f->share[1],
+                 off = a - (a + b) * (double)labels[0] / TOKENS;
+    near(damage[0].se, want * 2 * fabs(off) / (a + b), want, "se of two");
     ck_assert(isnan(damage[1].mean));         /* 256 columns are not there */
     ck_assert_double_eq(damage[0].inputs, 0); /* no runtime rounds for it */
     ck_assert_double_eq(damage[1].inputs, 0);
