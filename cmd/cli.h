@@ -68,7 +68,8 @@ extern struct cli_common cli;
  * the first. */
 int cli_parse(const struct cli_tool *tool, int argc, char **argv);
 /* Misuse (exit 2) when PATH, what OPTION writes, is a file that the command line names
- * for reading: it would be lost. cli_parse does it for -o. */
+ * for reading, or one that is read with it: in a model's folder, beside its
+ * safetensors, another part of it. It would be lost. cli_parse does it for -o. */
 void cli_refuse_input(const char *option, const char *path);
 /* The same of INPUT, which a file and not the command line names. */
 void cli_refuse_input_of(const char *option, const char *path, const char *input);

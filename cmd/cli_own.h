@@ -12,6 +12,8 @@ extern const struct cli_tool *cli_the_tool;
 /* The I-th option of all, the tool's own first, or NULL behind the last; those that the
  * tool does not take have an empty name. */
 const struct cli_opt *cli_option(size_t i);
+/* The I-th operand, or NULL behind the last. */
+const char *cli_operand(size_t i);
 /* One line "TOOL: text" on standard error. It may name what came from a file or an
  * argument: no control bytes reach the terminal. */
 void cli_say(const char *fmt, va_list ap) MPQ_PRINTF(1, 0);

@@ -272,59 +272,10 @@ check_operands(const struct cli_tool *tool, char **operands, int n)
 static char **operands_kept;
 static int n_operands_kept;
 
-/* Is PATH the regular file that THIS is? */
-static int
-is_same_file(const struct stat *this, const char *path)
+const char *
+cli_operand(size_t i)
 {
-    struct stat st;
-
-    return path && stat(path, &st) == 0 && st.st_dev == this->st_dev &&
-           st.st_ino == this->st_ino;
-}
-
-/* Would writing PATH take the place of a regular file? Then that is *st. */
-static int
-takes_a_file(const char *path, struct stat *st)
-{
-    return path && strcmp(path, "-") != 0 && stat(path, st) == 0 &&
-           S_ISREG(st->st_mode);
-}
-
-static void
-misuse_of_input(const char *option, const char *path)
-{
-    cli_misuse("%s: '%s' is read as well: write another file", option, path);
-}
-
-void
-cli_refuse_input_of(const char *option, const char *path, const char *input)
-{
-    struct stat st;
-
-    if (takes_a_file(path, &st) && is_same_file(&st, input))
-        misuse_of_input(option, path);
-}
-
-void
-cli_refuse_input(const char *option, const char *path)
-{
-    struct stat st;
-    int found = 0;
-
-    if (!takes_a_file(path, &st))
-        return;
-    for (int i = 0; i < n_operands_kept; i++)
-        found |= is_same_file(&st, operands_kept[i]);
-    for (size_t i = 0; cli_option(i); i++) {
-        const struct cli_opt *o = cli_option(i);
-        const struct cli_list *l = o->type == CLI_LIST ? o->value : NULL;
-        const char *value = o->type == CLI_STR ? *(const char **)o->value : NULL;
-        found |= value && value != path && is_same_file(&st, value);
-        for (size_t k = 0; l && k < l->n; k++)
-            found |= is_same_file(&st, l->items[k]);
-    }
-    if (found)
-        misuse_of_input(option, path);
+    return i < (size_t)n_operands_kept ? operands_kept[i] : NULL;
 }
 
 int

@@ -209,8 +209,12 @@ ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err)
     j->exams = mpq_array(j->tasks.n, sizeof *j->exams);
     if (!j->exams)
         return ev_no_memory(err);
-    for (size_t i = 0; i < j->tasks.n; i++)
+    for (size_t i = 0; i < j->tasks.n; i++) {
+        const struct mpq_task *t = &j->tasks.tasks[i];
+        cli_refuse_input_of("-o", cli.output, t->file); /* what a list names */
+        cli_refuse_input_of("-o", cli.output, t->shots_from);
         if (read_task(j, i, err) < 0)
             return -1;
+    }
     return check_names(j, err);
 }

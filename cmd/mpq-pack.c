@@ -379,6 +379,25 @@ check(struct pack_job *j, const char *model, struct mpq_err *err)
     return 0;
 }
 
+/* What a check has no use for. */
+static int
+check_only(struct mpq_err *err)
+{
+    static const char *const of_packing[][2] = {
+        { "output", "-o" },         { "dry-run", "--dry-run" },
+        { "format", "-f" },         { "method", "-m" },
+        { "effort", "--effort" },   { "salience", "--salience" },
+        { "calib", "-c" },          { "hessian", "--hessian" },
+        { "imatrix", "--imatrix" }, { "resume", "--resume" },
+    };
+
+    for (size_t i = 0; i < sizeof of_packing / sizeof *of_packing; i++)
+        if (cli_given(of_packing[i][0]))
+            return mpq_fail(err, MPQ_EUSAGE, "--check writes nothing: take out %s",
+                            of_packing[i][1]);
+    return 0;
+}
+
 static int
 run(const char *model, struct mpq_err *err)
 {
@@ -389,11 +408,8 @@ run(const char *model, struct mpq_err *err)
         return -1;
     if (!plan_path == !check_path)
         return mpq_fail(err, MPQ_EUSAGE, "takes -p PLAN, or --check PLAN");
-    if (check_path && (cli.output || dry_run || cli_given("format")))
-        return mpq_fail(err, MPQ_EUSAGE, "--check writes nothing: take out %s",
-                        cli.output ? "-o"
-                        : dry_run  ? "--dry-run"
-                                   : "-f");
+    if (check_path && check_only(err) < 0)
+        return -1;
     if (dry_run && cli.output) /* appended to a finished command, it must not harm */
         return mpq_fail(err, MPQ_EUSAGE, "--dry-run writes no FILE: take out -o");
     rc = check_path ? check(&j, model, err) : pack_model(&j, model, err);

@@ -139,7 +139,9 @@ on_tuned(void *ctx, const struct mpq_tuned *t)
     (void)type;
     if (t->how == MPQ_TUNED_UNREACHED) {
         count(&s->unreached, t->weight);
-        cli_debug("%s: no token reached it", t->weight->name);
+        cli_debug("%s: %s", t->weight->name,
+                  pack.hessian ? "nothing is known of its inputs"
+                               : "no token reached it");
         return;
     }
     if (t->how == MPQ_TUNED_UNSERVED) {
@@ -178,8 +180,9 @@ tell(const struct summary *s)
     if (!sees_inputs())
         return;
     if (s->unreached.n)
-        cli_note("%zu matrices that no token reached are rounded row by row (%s)",
-                 s->unreached.n, s->unreached.first);
+        cli_note("%zu matrices that no token reached%s%s are rounded row by row (%s)",
+                 s->unreached.n, pack.hessian ? " or that are not in " : "",
+                 pack.hessian ? pack.hessian : "", s->unreached.first);
     if (s->unserved.n)
         cli_note("%zu matrices that %s does not serve are rounded row by row (%s)",
                  s->unserved.n, m, s->unserved.first);
@@ -218,8 +221,12 @@ note_unserved_hqq(const struct pack_job *j)
 static int
 read_inputs(struct pack_job *j, struct mpq_err *err)
 {
-    if (pack.hessian)
-        return mpq_hessian_open(&j->hessian, pack.hessian, j->source, err);
+    if (pack.hessian && mpq_hessian_open(&j->hessian, pack.hessian, j->source, err) < 0)
+        return -1;
+    if (pack.hessian && pack.method == PACK_AWQ && mpq_hessian_is_fisher(j->hessian))
+        return mpq_fail(err, MPQ_EDATA,
+                        "%s: inputs weighed by gradients, which only gptq takes",
+                        pack.hessian);
     if (!pack.calib)
         return 0;
     if (mpq_calib_read(&j->calib, pack.calib, j->source, (size_t)pack.ctx,

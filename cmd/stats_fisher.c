@@ -138,6 +138,23 @@ refuse_varied(const struct job *j, struct mpq_err *err)
     return 0;
 }
 
+/* Can any matrix that is to have a row be rounded at all? */
+static int
+check_fit(const struct job *j, struct mpq_err *err)
+{
+    for (size_t i = 0; i < mpq_source_count(j->s); i++) {
+        const struct mpq_weight *w = mpq_source_weight(j->s, i);
+        const int has_row =
+            w->layer < 0 ? j->first == 0
+                         : (size_t)w->layer >= j->first && (size_t)w->layer <= j->last;
+        for (size_t k = 0; w->is_matrix && has_row && k < j->how.n_types; k++)
+            if (mpq_type_fits(j->types[k], (size_t)w->cols))
+                return 0;
+    }
+    return mpq_fail(err, MPQ_ENOFIT, "%s: no matrix can have any of the types %s",
+                    mpq_source_name(j->s), stats_text.types);
+}
+
 static int
 prepare(struct job *j, struct mpq_err *err)
 {
@@ -152,7 +169,7 @@ prepare(struct job *j, struct mpq_err *err)
                                            .int8 = stats_text.int8 };
     if (stats_text.types &&
         (cli_types("-t", stats_text.types, j->types, &j->how.n_types, err) < 0 ||
-         refuse_varied(j, err) < 0))
+         refuse_varied(j, err) < 0 || check_fit(j, err) < 0))
         return -1;
     j->rows = mpq_array(mpq_source_count(j->s), sizeof *j->rows);
     if (!j->rows)

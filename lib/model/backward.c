@@ -209,7 +209,7 @@ prepare(struct mpq_backward *b, struct mpq_bwd_group *w, size_t first,
         const struct mpq_fwd_layer *l, float *x, struct mpq_err *err)
 {
     struct mpq_forward *f = b->f;
-    size_t longest = 0, scratch = mpq_bwd_tile_scratch(&f->net), other;
+    size_t scratch = mpq_bwd_tile_scratch(&f->net), other;
 
     *w = (struct mpq_bwd_group){
         .g = { .f = f, .layer = l, .seqs = b->seqs, .first = first, .x = x }
@@ -223,11 +223,11 @@ prepare(struct mpq_backward *b, struct mpq_bwd_group *w, size_t first,
         for (size_t r = 0; r < b->seqs[i].n; r++)
             b->seq_of[w->g.n_rows + r] = i;
         w->g.n_rows += b->seqs[i].n;
-        longest = b->seqs[i].n > longest ? b->seqs[i].n : longest;
+        /* A shorter sequence can take more: its queries go by in larger blocks. */
+        other = mpq_bwd_attend_scratch(&f->net, b->seqs[i].n);
+        scratch = other > scratch ? other : scratch;
     }
     if ((other = mpq_fwd_attend_scratch(&f->net)) > scratch)
-        scratch = other;
-    if ((other = mpq_bwd_attend_scratch(&f->net, longest)) > scratch)
         scratch = other;
     if (mpq_fwd_room(&f->group, &f->group_room, place(w, NULL, w->g.n_rows), err) < 0 ||
         mpq_fwd_scratch(f, scratch, err) < 0)

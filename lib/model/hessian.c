@@ -230,6 +230,14 @@ mpq_hessian_free(struct mpq_hessian *h)
     free(h);
 }
 
+int
+mpq_hessian_is_fisher(const struct mpq_hessian *h)
+{
+    const char *weights = mpq_st_meta(h->st, "weights");
+
+    return weights && strcmp(weights, "fisher") == 0;
+}
+
 uint64_t
 mpq_hessian_sum(const struct mpq_hessian *h)
 {

@@ -150,6 +150,7 @@ static int
 tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *err)
 {
     const struct mpq_input *in = NULL;
+    enum mpq_tuned_how left = MPQ_TUNED_UNSERVED;
     size_t n = 0;
 
     if (p->walk) {
@@ -166,8 +167,10 @@ tune_layer(struct mpq_tune *t, struct passage *p, size_t layer, struct mpq_err *
         }
         if (t->o->tuner->layer(t, layer, in, n, err) < 0)
             return -1;
+        if (t->o->hessian && n == 0) /* a file of other layers */
+            left = MPQ_TUNED_UNREACHED;
     }
-    if (mpq_tune_rest(t, layer, err) < 0)
+    if (mpq_tune_rest(t, layer, left, err) < 0)
         return -1;
     return mpq_store_finish_layer(t->store, t->ready, made_from(t), err);
 }
@@ -246,7 +249,7 @@ tune_all(struct mpq_tune *t, size_t n_layers, struct mpq_err *err)
     }
     if (ends && finished <= n_layers &&
         ((p.walk && mpq_walk_end(p.walk, err) < 0) ||
-         mpq_tune_rest(t, SIZE_MAX, err) < 0 ||
+         mpq_tune_rest(t, SIZE_MAX, MPQ_TUNED_UNSERVED, err) < 0 ||
          mpq_store_finish_layer(t->store, t->ready, made_from(t), err) < 0))
         goto out;
     if (ends && finished > n_layers && take_layer(t, SIZE_MAX, err) < 0)

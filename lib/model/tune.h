@@ -25,7 +25,7 @@ extern const struct mpq_tuner mpq_tuner_gptq, mpq_tuner_awq, mpq_tuner_plain;
 /* What became of a matrix, or of a vector that takes over scales. */
 struct mpq_tuned {
     const struct mpq_weight *weight;
-    enum {
+    enum mpq_tuned_how {
         MPQ_TUNED,           /* as the quantizer does */
         MPQ_TUNED_UNREACHED, /* rounded row by row: no token reached it, or its inputs
                                 are not known */

@@ -57,7 +57,8 @@ mpq_tune_map(struct mpq_tune *t, const struct mpq_piece *p, const double *invers
 MPQ_MUST_CHECK int
 mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *err);
 /* The same for every piece of LAYER (SIZE_MAX: of none) that is not ready yet, which
- * are UNSERVED. */
-MPQ_MUST_CHECK int mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err);
+ * are told as HOW. */
+MPQ_MUST_CHECK int mpq_tune_rest(struct mpq_tune *t, size_t layer,
+                                 enum mpq_tuned_how how, struct mpq_err *err);
 
 #endif

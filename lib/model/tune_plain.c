@@ -76,7 +76,8 @@ mpq_tune_plain(struct mpq_tune *t, const struct mpq_piece *p, struct mpq_err *er
 }
 
 int
-mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err)
+mpq_tune_rest(struct mpq_tune *t, size_t layer, enum mpq_tuned_how how,
+              struct mpq_err *err)
 {
     for (size_t i = 0; i < t->file->n; i++) {
         const struct mpq_piece *p = &t->file->pieces[i];
@@ -84,9 +85,7 @@ mpq_tune_rest(struct mpq_tune *t, size_t layer, struct mpq_err *err)
             continue;
         if (mpq_tune_plain(t, p, err) < 0)
             return -1;
-        mpq_tune_tell(
-            t, p,
-            &(struct mpq_tuned){ .weight = p->weight, .how = MPQ_TUNED_UNSERVED });
+        mpq_tune_tell(t, p, &(struct mpq_tuned){ .weight = p->weight, .how = how });
     }
     return 0;
 }

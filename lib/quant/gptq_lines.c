@@ -9,6 +9,7 @@
 #include "base/simd.h"
 #include "quant/gptq_own.h"
 #include "quant/search.h"
+#include "quant/whole.h"
 
 #include <string.h>
 
@@ -19,12 +20,12 @@ struct lines {
 };
 
 MPQ_CLONES static void
-snap(enum mpq_grid_line kind, float *scale, float *offset)
+snap(enum mpq_grid_line kind, int whole, float top, float *scale, float *offset)
 {
     for (size_t r = 0; r < R; r++) {
-        const float s = mpq_f16_scale(scale[r]);
+        const float s = mpq_intb_scale(whole, scale[r]);
         const float m = mpq_f16_round(offset[r]);
-        const float zero = mpq_f16_round(-offset[r] * mpq_inverse(s));
+        const float zero = mpq_intb_zero(whole, top, -offset[r] * mpq_inverse(s));
         scale[r] = s;
         offset[r] = kind == MPQ_GRID_OFFSET ? m
                     : kind == MPQ_GRID_ZERO ? -s * zero
@@ -35,7 +36,9 @@ snap(enum mpq_grid_line kind, float *scale, float *offset)
 void
 mpq_gptq_snap(const struct mpq_gptq *g, float *scale, float *offset)
 {
-    snap(mpq_grid_line_kind(g->type), scale, offset);
+    const float top = g->type.id == MPQ_INT ? (float)((1u << g->type.bits) - 1) : 0;
+
+    snap(mpq_grid_line_kind(g->type), g->type.whole, top, scale, offset);
 }
 
 /* The normal equations of moving a line. */
@@ -60,7 +63,7 @@ mpq_gptq_solve(const struct mpq_gptq *g, const struct mpq_gptq_normal *n, float 
     const enum mpq_grid_line kind = mpq_grid_line_kind(g->type);
 
     solve_line(kind != MPQ_GRID_SCALE, n, scale, offset);
-    snap(kind, scale, offset);
+    mpq_gptq_snap(g, scale, offset);
 }
 
 void
@@ -163,7 +166,7 @@ mpq_gptq_search(const struct mpq_gptq *g, struct mpq_gptq_tile *t, size_t i, siz
             l.scale[r] = base.scale[r] * factors[f];
             l.offset[r] = base.offset[r] + (1 - factors[f]) * base.scale[r] * middle;
         }
-        snap(kind, l.scale, l.offset);
+        mpq_gptq_snap(g, l.scale, l.offset);
         try_lines(g, t, i, n, &l, NULL);
         keep_better(&best, &l);
     }

@@ -71,6 +71,7 @@ awk -F'\t' 'FNR == NR { if (!/^#/) d[$1, $2] = $5; next } /^#/ { next }
     pass || fail "answers: $(cat fit)"
 printf '{"text": ""}\n{"text": ""}\n' >empty.jsonl
 run 1 mpq-stats -c empty.jsonl --labels text -f damage -t q4_k "$model"; one_line; says "no token that anything predicts"
+run 3 mpq-stats -c text.txt -f damage -t q4_k "$top/tests/data/nets/gemma"; one_line; says "no matrix can have any of the types q4_k"
 run 1 mpq-stats -c text.txt --ctx 64 --answers -f damage -t q4_k "$model"; one_line; says "text.txt: no answers"
 run 2 $measure -f imatrix --answers "$model"; says "--answers takes --fisher or -f damage"
 

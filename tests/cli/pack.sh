@@ -223,7 +223,7 @@ printf '#unit\ttype\n' >bad.tsv; bad_plan ""
 run 1 mpq-pack -p missing.tsv "$tiny"; says "missing.tsv"; one_line
 run 2 mpq-pack "$tiny"; says "takes -p PLAN"
 run 2 mpq-pack -p plan.tsv --check plan.tsv "$tiny"; says "takes -p PLAN"
-for way in "-o x.gguf" --dry-run "-f gguf" "-f auto"; do
+for way in "-o x.gguf" --dry-run "-f gguf" "-f auto" "-m hqq" "--imatrix none"; do
     run 2 mpq-pack --check plan.tsv $way one.gguf; says "--check writes nothing: take out ${way%% *}"
     absent x.gguf
 done

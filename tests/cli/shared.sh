@@ -99,6 +99,20 @@ run 1 mpq-stats bare.tsv; one_line; says "bare.tsv: a table, not a model"
 run 1 mpq-stats "$top/examples/tiny-model/config.json"; one_line; says "config.json: JSON, neither GGUF nor safetensors: give its folder"
 printf 'PK\003\004and so on' >pytorch_model.bin
 run 1 mpq-stats pytorch_model.bin; one_line; says "a zip archive, as PyTorch writes them"
+# what is read with what the command line names is not written over
+mkdir folder; hf=$top/examples/tiny-model
+cp "$hf/config.json" "$hf/tokenizer.json" "$hf/model.safetensors" folder
+for f in model.safetensors config.json tokenizer.json; do
+    run 2 mpq-stats --only moments folder -o "folder/$f"; says "'folder/$f' is read as well"
+done
+run 2 mpq-stats --only moments folder/model.safetensors -o folder/config.json; says "is read as well"
+same folder/config.json "$hf/config.json"
+echo old >folder/stats.tsv
+run 0 mpq-stats --only moments folder -o folder/stats.tsv
+touch m-00001-of-00002.gguf m-00002-of-00002.gguf
+run 2 mpq-stats m-00001-of-00002.gguf -o m-00002-of-00002.gguf; says "is read as well"
+head -2 "$hf/problems.eval.jsonl" >few.jsonl; printf -- '- file: few.jsonl\n' >list.yaml
+run 2 mpq-eval --only loss -k list.yaml "$tiny" -o few.jsonl; says "'few.jsonl' is read as well"
 # rows without names of their columns
 grep -v '^#' stats.tsv >rows.tsv
 run 1 mpq-score rows.tsv; one_line

@@ -129,6 +129,15 @@ same awq.gguf three.gguf
 run 0 mpq-stats -q -c "$text" --ctx 128 --samples 128 -f hessian -o h "$tiny"
 run 0 mpq-pack -q -p plan.tsv -m awq --hessian h -o three.gguf "$tiny"
 less "$(kld "$tiny" three.gguf)" "$(cat awq.kld)"
+# a file of another layer, or with tokens that weigh by gradients
+run 0 mpq-stats -q -c "$text" --ctx 128 --samples 8 -l 1 -f hessian -o one "$tiny"
+for m in gptq awq; do
+    run 0 mpq-pack -p plan.tsv -m $m --effort fast --hessian one -o x.gguf "$tiny"
+    says "matrices that no token reached or that are not in one are rounded row by row (blk.0.attn_q)"
+done
+run 0 mpq-stats -q -c "$text" --ctx 128 --samples 4 -f hessian --fisher -o weighed "$tiny"
+run 1 mpq-pack -p plan.tsv -m awq --hessian weighed -o x2.gguf "$tiny"; one_line
+says "weighed: inputs weighed by gradients, which only gptq takes"; absent x2.gguf
 # the scale of a Hessian does not matter, a power of 4 to no bit; no sum of squares is negative
 edit() { # edit FACTOR VALUE: h times FACTOR, VALUE as the first number, into e, as F64
     python3 -c "import array, json, struct

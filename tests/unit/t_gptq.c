@@ -160,6 +160,24 @@ START_TEST(the_loss_told_is_that_of_the_decoded_rows)
 }
 END_TEST
 
+/* Codes are chosen for the scale and zero that a checkpoint can store. */
+START_TEST(the_same_where_zeros_are_whole)
+{
+    static const char *const types[] = { "int4g32", "int2g32", "int3g64", "int4g32s" };
+    struct mpq_type t = type_of(types[_i]);
+    const struct mpq_gptq_options o = { 0, 1, MPQ_EFFORT_DEFAULT };
+    uint64_t row_bytes;
+    double told;
+
+    t.whole = 1;
+    make();
+    ck_assert_int_eq(mpq_type_row_bytes(t, COLS, &row_bytes), 0);
+    unsigned char *rows = encode(t, &o, &told);
+    ck_assert_double_eq_tol(told / loss_of(t, rows, (size_t)row_bytes), 1, 2e-3);
+    free(rows);
+}
+END_TEST
+
 START_TEST(feedback_beats_plain_rounding)
 {
     const struct mpq_type t = type_of(names[_i]);
@@ -369,6 +387,7 @@ mpq_suite(void)
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, a_grid_says_what_the_decoder_reads, 0, N_NAMES);
     tcase_add_loop_test(tc, the_loss_told_is_that_of_the_decoded_rows, 0, N_NAMES);
+    tcase_add_loop_test(tc, the_same_where_zeros_are_whole, 0, 4);
     tcase_add_loop_test(tc, feedback_beats_plain_rounding, 0, N_NAMES);
     tcase_add_loop_test(tc, a_line_is_put_as_it_is_read, 0, N_NAMES);
     tcase_add_loop_test(tc, polish_never_raises_the_loss, 0, N_NAMES);
