@@ -2,13 +2,15 @@
 """The best file at a size beside what llama-quantize makes: presets, and uniform pairs.
 
     best.py PEER MODEL.gguf CALIB TEXT WORK [--sizes 78M,84M] [--presets LIST] [--peer-only]
-            [--texts FILE,...] [--chunks 20] [-j N]
+            [--texts FILE,...] [--tasks FILE,...] [--controls] [--chunks 20] [-j N]
 
 PEER: a folder with llama.cpp's programs in bin/. MODEL: f16, f32 or bf16. Both sides learn
 from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL is taken by
 llama-perplexity on the first chunks of TEXT, and of --texts for the files that are held
-against each other. WORK keeps what is measured, in measured.tsv (file text bytes kl se
-same), and is gone on from.
+against each other, as is the share of --tasks (JSONL) that they solve, by mpq-eval. WORK
+keeps what is measured, in measured.tsv (file text bytes kl se same) and tasks/, and is
+gone on from. --controls: our plan of each size beside our uniform, random and inverted
+ones, rounded, on 40 chunks of the held-back part of CALIB.
 
 A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
 embedding and one for all else; of the pairs that fit into a size, the NEAREST largest
@@ -18,6 +20,7 @@ stands beside it.
 """
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -31,6 +34,7 @@ BODIES = "q2_k iq3_xxs q3_k iq3_s iq4_xs iq4_nl q4_0 q4_1 q4_k q5_0 q5_1 q5_k q6
 EMBEDS = "iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0".split()
 EMBEDS_256 = "q2_k q3_k iq4_xs q4_k q5_k q6_k".split()
 NEAREST = 9
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def run(command):
@@ -53,6 +57,7 @@ class Bench:
         self.table = os.path.join(o.work, "measured.tsv")
         self.rows = {}
         self.imatrix = os.path.join(o.work, "imatrix.gguf")
+        os.makedirs(os.path.join(o.work, "tasks"), exist_ok=True)
         if os.path.exists(self.table):
             with open(self.table) as f:
                 for line in f:
@@ -93,31 +98,59 @@ class Bench:
             f.write("\t".join([name, os.path.basename(text), *map(str, row)]) + "\n")
         print(name, os.path.basename(text), *row, flush=True)
 
-    def measure(self, name, texts=None):
+    def answers(self, name, task):
+        """Where what NAME makes of TASK is kept."""
+        return os.path.join(self.o.work, "tasks", f"{name} {os.path.basename(task)}.tsv")
+
+    def missing(self, name, texts, tasks):
+        return ([t for t in texts if (name, os.path.basename(t)) not in self.rows],
+                [t for t in tasks if not os.path.exists(self.answers(name, t))])
+
+    def solve(self, name, path, tasks):
+        for task in tasks:
+            with open(task) as f:
+                metric = "acc" if "choices" in json.loads(f.readline()) else "em"
+            r = subprocess.run([f"{TOP}/bin/mpq-eval", "-q", "--per-item", "--only", metric, "-k",
+                                task, "--name", name, "-o", self.answers(name, task), path],
+                               capture_output=True, text=True)
+            if r.returncode: # of a type that mpq does not read, such as iq3_xxs
+                print(f"no {os.path.basename(task)} of {name}: {r.stderr.strip()}", flush=True)
+
+    def solved(self, name, task):
+        """0 or 1 for each item."""
+        with open(self.answers(name, task)) as f:
+            rows = [line.rstrip("\n").split("\t") for line in f if line[0] != "#"]
+        return {r[6]: float(r[3]) for r in rows if r[6] != "."}
+
+    def measure(self, name, texts=None, tasks=()):
         """The peer's file NAME."""
-        missing = [t for t in texts or [self.o.text]
-                   if (name, os.path.basename(t)) not in self.rows]
-        if not missing:
+        texts, tasks = self.missing(name, texts or [self.o.text], tasks)
+        if not texts and not tasks:
             return
         out = os.path.join(self.o.work, "peer.gguf")
         self.quantize(name, out)
-        for text in missing:
+        for text in texts:
             self.divergence(name, out, text)
+        self.solve(name, out, tasks)
         os.remove(out)
 
-    def measure_ours(self, size, texts):
-        missing = [t for t in texts if (f"mpq {size}", os.path.basename(t)) not in self.rows]
-        if not missing:
+    def make(self, size, *more):
+        return run(["make", "-s", "-C", f"{TOP}/examples/best-gguf", f"CALIB={self.o.calib}",
+                    f"MODEL={os.path.abspath(self.o.model)}", f"SIZE={size}",
+                    f"WORK={os.path.abspath(self.o.work)}/mpq", *more])
+
+    def measure_ours(self, size, texts, tasks):
+        name = f"mpq {size}"
+        texts, tasks = self.missing(name, texts, tasks)
+        if not texts and not tasks:
             return
         out = os.path.join(self.o.work, f"mpq-{size}.gguf")
-        top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         start = time.monotonic()
-        run(["make", "-C", os.path.join(top, "examples/best-gguf"), f"MODEL={self.o.model}",
-             f"CALIB={self.o.calib}", f"SIZE={size}", f"OUT={os.path.abspath(out)}",
-             f"WORK={os.path.abspath(self.o.work)}/mpq"])
-        print(f"mpq {size}: {time.monotonic() - start:.0f} s", flush=True)
-        for text in missing:
-            self.divergence(f"mpq {size}", out, text)
+        self.make(size, f"OUT={os.path.abspath(out)}")
+        print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)
+        for text in texts:
+            self.divergence(name, out, text)
+        self.solve(name, out, tasks)
 
     def pairs(self):
         """Names and sizes of the uniform pairs: each body is made once, embeddings differ by
@@ -145,6 +178,13 @@ class Bench:
         return min(fits)[1] if fits else None
 
 
+def paired(theirs, ours):
+    """Mean of ours less theirs over the items, and its standard error."""
+    d = [ours[i] - theirs[i] for i in theirs]
+    mean = sum(d) / len(d)
+    return mean, (sum((x - mean) ** 2 for x in d) / (len(d) - 1) / len(d)) ** 0.5
+
+
 def bytes_of(tensor, name):
     n, size = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name.upper()]]
     return int(tensor.n_elements) // n * size
@@ -157,13 +197,17 @@ def main():
     p.add_argument("--sizes", default="")
     p.add_argument("--presets", default=",".join(PRESETS))
     p.add_argument("--texts", default="", help="further texts")
+    p.add_argument("--tasks", default="", help="questions, JSONL")
+    p.add_argument("--controls", action="store_true")
     p.add_argument("--peer-only", action="store_true")
     p.add_argument("--chunks", type=int, default=20)
     p.add_argument("-j", type=int, default=os.cpu_count())
     o = p.parse_args()
     b = Bench(o)
     text = os.path.basename(o.text)
+    o.calib = os.path.abspath(o.calib)
     texts = [o.text] + [t for t in o.texts.split(",") if t]
+    tasks = [t for t in o.tasks.split(",") if t]
     presets = [x for x in o.presets.split(",") if x]
     for name in presets:
         b.measure(name)
@@ -179,14 +223,22 @@ def main():
         if o.peer_only or not name:
             print(size, kind, name, text, b.rows[name, text][1] if name else "", sep="\t")
             continue
-        b.measure(name, texts)
-        b.measure_ours(size, texts)
+        b.measure(name, texts, tasks)
+        b.measure_ours(size, texts, tasks)
         for t in map(os.path.basename, texts):
             theirs, ours = b.rows[name, t], b.rows[f"mpq {size}", t]
             ratio = ours[1] / theirs[1]
             se = ratio * ((ours[2] / ours[1]) ** 2 + (theirs[2] / theirs[1]) ** 2) ** 0.5
             print(size, kind, name, t, theirs[1], ours[1], f"{ratio:.3f}", f"{se:.3f}", sep="\t",
                   flush=True)
+        for t in (t for t in tasks if os.path.exists(b.answers(name, t))):
+            theirs, ours = b.solved(name, t), b.solved(f"mpq {size}", t)
+            more, se = paired(theirs, ours)
+            print(size, kind, name, os.path.basename(t), f"{sum(theirs.values()) / len(theirs):.3f}",
+                  f"{sum(ours.values()) / len(ours):.3f}", f"{more:+.3f}", f"{se:.3f}", sep="\t",
+                  flush=True)
+        if o.controls:
+            print(b.make(size, "report", "QUANTIZER=rtn", "GAIN=0.6", "HELD=40"), flush=True)
 
 
 main()

@@ -84,12 +84,14 @@ if part each "mpq-eval --each: seconds of each unit, and of the whole probe"; th
     OPENBLAS_NUM_THREADS=1 "$python" tests/bench/each.py "$smollm2" --bin bin --text "$text"
 fi
 # Hours, so only when asked for by name: BEST_MODEL: an F16 file; CALIB, KL_TEXT: texts;
-# SIZES=78M,84M; BEST_WORK: a folder that keeps what was measured.
+# SIZES=78M,84M; TEXTS, BEST_TASKS: further texts and questions; BEST_WORK: a folder that
+# keeps what was measured.
 case " ${ONLY:-} " in *" best "*)
     printf '\n== %s\n' "the best file at a size beside llama-quantize's"
     if [ -n "$peer" ] && [ -n "${BEST_MODEL:-}" ] && [ -n "${KL_TEXT:-}" ]; then
         "$python" tests/bench/best.py "$peer" "$BEST_MODEL" "${CALIB:-$text}" "$KL_TEXT" \
-            "${BEST_WORK:-build/best}" ${SIZES:+"--sizes=$SIZES"}
+            "${BEST_WORK:-build/best}" ${SIZES:+"--sizes=$SIZES"} ${TEXTS:+"--texts=$TEXTS"} \
+            ${BEST_TASKS:+"--tasks=$BEST_TASKS" --controls}
     else
         echo "skipped: needs PEER=DIR, BEST_MODEL=FILE and KL_TEXT=FILE"
     fi ;;
