@@ -169,7 +169,7 @@ END_TEST
 START_TEST(cores_are_those_that_are_left_to_the_process)
 {
     cpu_set_t all, one;
-    int core = 0;
+    size_t core = 0;
 
     ck_assert_int_eq(sched_getaffinity(0, sizeof all, &all), 0);
     ck_assert_int_eq(mpq_par_cores(), CPU_COUNT(&all));
