@@ -1,6 +1,8 @@
 /* What a command reads must not be what it writes. */
 #include "cli_own.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,14 +25,6 @@ takes_a_file(const char *path, struct stat *st)
            S_ISREG(st->st_mode);
 }
 
-static int
-ends(const char *name, const char *end)
-{
-    const size_t n = strlen(name), m = strlen(end);
-
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* "-of-00003.gguf" of a part of a split model, else NULL. */
 static const char *
 tail_of_part(const char *name)
@@ -38,7 +32,8 @@ tail_of_part(const char *name)
     enum { TAIL = sizeof "-of-00003.gguf" - 1 };
     const size_t n = strlen(name);
 
-    return n > TAIL && strncmp(name + n - TAIL, "-of-", 4) == 0 && ends(name, ".gguf")
+    return n > TAIL && strncmp(name + n - TAIL, "-of-", 4) == 0 &&
+                   mpq_text_ends(name, ".gguf")
                ? name + n - TAIL
                : NULL;
 }
@@ -59,10 +54,10 @@ goes_with(const char *name, const char *input, int is_folder)
     const char *part = tail_of_part(input), *other = tail_of_part(name);
 
     if (is_folder)
-        return ends(name, ".json") || ends(name, ".safetensors") ||
-               ends(name, ".model");
-    if (ends(input, ".safetensors"))
-        return ends(name, ".json");
+        return mpq_text_ends(name, ".json") || mpq_text_ends(name, ".safetensors") ||
+               mpq_text_ends(name, ".model");
+    if (mpq_text_ends(input, ".safetensors"))
+        return mpq_text_ends(name, ".json");
     return part && other && strcmp(part, other) == 0;
 }
 
