@@ -3,15 +3,18 @@
  * structural expressiveness SE of the components of a layer,
  *
  *   detectors  QK, gate, up        W_QK,h = W_Q,h^T W_K,g(h)
- *   writers    OV, down            W_OV,h = W_O,h W_V,g(h),  g(h) = floor(h n_kv /
- * n_head)
+ *   writers    OV, down            W_OV,h = W_O,h W_V,g(h)
+ *
+ * of head h, which shares the keys and values of g(h) = floor(h n_kv / n_head):
  *
  *   NV = excess kurtosis of all entries
  *   SE = M exp(H), s_i = sigma_i b_i, M = sum s_i, H = entropy of s / M in nats, over
- * the singular triples that hold 0.99 of the squared sum (at least two of them) b_i:
- * gate, up  ln(1 + relu(kurt v_i)), v_i on the input side QK        ln(1 + relu(kurt
- * u_i) relu(kurt v_i)) OV, down  ||P^T u_i||, u_i on the output side, P the right
- * singular subspace of the unembedding under the same cut
+ *        the singular triples that hold 0.99 of the squared sum (at least two of them)
+ *
+ *   b_i of gate, up  ln(1 + relu(kurt v_i)), v_i on the input side
+ *          QK        ln(1 + relu(kurt u_i) relu(kurt v_i))
+ *          OV, down  ||P^T u_i||, u_i on the output side, P the right singular subspace
+ *                    of the unembedding under the same cut
  *
  * and their fusion over the layers. The authors' published code has SE = M / exp(H);
  * both are computed. Edges: 0 ln 0 = 0, 0/0 = 0, M = 0 gives SE = 0.

@@ -8,12 +8,11 @@
  *                    matrix was rounded to.)
  *   mpq.provenance   tool, options, model
  *   config.json, tokenizer.json and the like, of a model that had them, or
- *   KEY              every GGUF key of a model that was a GGUF, as fmt/kvtext.h writes
- * it
+ *   KEY              every GGUF key of a model that was a GGUF, as fmt/kvtext.h has it
  *
  * With COLS = the last DIM and ROWS = the product of the others, NAME is stored as
  *
- *   native types intB[gN[v]][s] NAME.codes   U8  [ROWS, ceil(COLS * B / 8)]
+ *   intB[gN[v]][s]             NAME.codes   U8  [ROWS, ceil(COLS * B / 8)]
  *                              NAME.scales  F16 [ROWS, groups]
  *                              NAME.zeros   F16 [ROWS, groups], not in symmetric ones
  *                              NAME.bits    U8  [1, groups], in varied ones (v) alone

@@ -13,9 +13,10 @@
  *         f32, f16 or bf16, else (the source was quantized) in f32, which holds every
  *         decoded value exactly.
  * hf      model.safetensors of a folder that Transformers loads, each matrix rounded
- * and decoded as in a fake file, but stored as planned where that is f32, f16, bf16; of
- * intB the values are those of the next three ct gptq gptq_v2 the same with rounded
- * matrices as checkpoint.h says
+ *         and decoded as in a fake file, but stored as planned where that is f32, f16,
+ *         bf16; of intB the values are those of the next three
+ * ct, gptq, gptq_v2
+ *         the same with rounded matrices as checkpoint.h says
  */
 #ifndef MPQ_MODEL_PACKFILE_H
 #define MPQ_MODEL_PACKFILE_H

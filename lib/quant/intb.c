@@ -2,10 +2,10 @@
  * intB[gN[v]][s]: the project's own integer types, B bits (1 to 8) a code. A row is
  *
  *   bits         v alone: one byte for each group, the bits of its codes; B on the mean
- *   codes        ceil(cols * B / 8) bytes: a stream of bits, the lowest of a byte
- * first, code j in bits j B to j B + B - 1; unused bits of the last byte are 0 f16
- * scale[]  one for each group of N columns (the last may be shorter), or one f16 zero[]
- * as many, not in the symmetric types
+ *   codes        ceil(cols * B / 8) bytes: a stream of bits, the lowest of a byte first,
+ *                code j in bits j B to j B + B - 1; unused bits of the last byte are 0
+ *   f16 scale[]  one for each group of N columns (the last may be shorter), or one
+ *   f16 zero[]   as many, not in the symmetric types
  *
  *   asymmetric      value = scale * (code - zero)        (zero need not be an integer)
  *   symmetric, B>1  value = scale * (code - 2^(B-1))
