@@ -2,7 +2,8 @@
 """The best file at a size beside what llama-quantize makes: presets, and uniform pairs.
 
     best.py PEER MODEL.gguf CALIB TEXT WORK [--sizes 78M,84M] [--presets LIST] [--peer-only]
-            [--texts FILE,...] [--tasks FILE,...] [--controls] [--chunks 20] [-j N]
+            [--texts FILE,...] [--tasks FILE,...] [--controls] [--nearest 9] [--chunks 20]
+            [-j N]
 
 PEER: a folder with llama.cpp's programs in bin/. MODEL: f16, f32 or bf16. Both sides learn
 from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL is taken by
@@ -13,7 +14,7 @@ gone on from. --controls: our plan of each size beside our uniform, random and i
 ones, rounded, on 40 chunks of the held-back part of CALIB.
 
 A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
-embedding and one for all else; of the pairs that fit into a size, the NEAREST largest
+embedding and one for all else; of the pairs that fit into a size, the --nearest largest
 are measured, which is where the best one lies. At each preset's size and each of
 --sizes, examples/best-gguf makes a file of at most that size; the best peer at that size
 stands beside it.
@@ -33,7 +34,6 @@ PRESETS = "Q2_K IQ3_XXS Q3_K_M IQ4_NL Q4_K_M Q5_K_M".split()
 BODIES = "q2_k iq3_xxs q3_k iq3_s iq4_xs iq4_nl q4_0 q4_1 q4_k q5_0 q5_1 q5_k q6_k q8_0".split()
 EMBEDS = "iq4_nl q4_0 q4_1 q5_0 q5_1 q8_0".split()
 EMBEDS_256 = "q2_k q3_k iq4_xs q4_k q5_k q6_k".split()
-NEAREST = 9
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -200,6 +200,7 @@ def main():
     p.add_argument("--tasks", default="", help="questions, JSONL")
     p.add_argument("--controls", action="store_true")
     p.add_argument("--peer-only", action="store_true")
+    p.add_argument("--nearest", type=int, default=9)
     p.add_argument("--chunks", type=int, default=20)
     p.add_argument("-j", type=int, default=os.cpu_count())
     o = p.parse_args()
@@ -215,7 +216,7 @@ def main():
     sizes = [("preset", b.rows[n, text][0]) for n in presets]
     for size in map(number, o.sizes.split(",") if o.sizes else []):
         sizes.append(("pair", size))
-        for s, name in sorted((s, n) for n, s in pairs if s <= size)[-NEAREST:] if pairs else []:
+        for s, name in sorted((s, n) for n, s in pairs if s <= size)[-o.nearest:]:
             b.measure(name)
     print("size\tkind\tpeer\ttext\tkl\tmpq kl\tratio\tse", flush=True)
     for kind, size in sizes:
