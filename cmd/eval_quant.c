@@ -96,10 +96,6 @@ read_inputs(struct each_job *e, struct mpq_err *err)
 
     if (ev.hessian && mpq_hessian_open(&e->hessian, ev.hessian, s, err) < 0)
         return -1;
-    if (ev.hessian && ev.pack == EV_AWQ && mpq_hessian_is_fisher(e->hessian))
-        return mpq_fail(err, MPQ_EDATA,
-                        "%s: inputs weighed by gradients, which only gptq takes",
-                        ev.hessian);
     if (ev.calib) {
         if (mpq_calib_read(&e->calib, ev.calib, s, (size_t)ev.calib_ctx,
                            (size_t)ev.samples, err) < 0)

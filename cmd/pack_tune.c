@@ -223,10 +223,6 @@ read_inputs(struct pack_job *j, struct mpq_err *err)
 {
     if (pack.hessian && mpq_hessian_open(&j->hessian, pack.hessian, j->source, err) < 0)
         return -1;
-    if (pack.hessian && pack.method == PACK_AWQ && mpq_hessian_is_fisher(j->hessian))
-        return mpq_fail(err, MPQ_EDATA,
-                        "%s: inputs weighed by gradients, which only gptq takes",
-                        pack.hessian);
     if (!pack.calib)
         return 0;
     if (mpq_calib_read(&j->calib, pack.calib, j->source, (size_t)pack.ctx,

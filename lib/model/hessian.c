@@ -231,11 +231,16 @@ mpq_hessian_free(struct mpq_hessian *h)
 }
 
 int
-mpq_hessian_is_fisher(const struct mpq_hessian *h)
+mpq_hessian_check_unweighed(const struct mpq_hessian *h, const char *name,
+                            struct mpq_err *err)
 {
     const char *weights = mpq_st_meta(h->st, "weights");
 
-    return weights && strcmp(weights, "fisher") == 0;
+    if (!weights || strcmp(weights, "fisher") != 0)
+        return 0;
+    return mpq_fail(err, MPQ_EDATA,
+                    "%s: inputs weighed by gradients, which %s does not take", h->name,
+                    name);
 }
 
 uint64_t

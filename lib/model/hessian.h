@@ -26,8 +26,10 @@ struct mpq_hessian; /* a stream being read, strictly forward; opaque */
 MPQ_MUST_CHECK int mpq_hessian_open(struct mpq_hessian **out, const char *path,
                                     const struct mpq_source *s, struct mpq_err *err);
 void mpq_hessian_free(struct mpq_hessian *h);
-/* Do tokens weigh by gradients in it (fisher_store.h)? */
-int mpq_hessian_is_fisher(const struct mpq_hessian *h);
+/* Refuses it for a method to which all tokens are alike: they weigh by gradients in the
+ * one of fisher_store.h. NAME: the method, for the message. */
+MPQ_MUST_CHECK int mpq_hessian_check_unweighed(const struct mpq_hessian *h,
+                                               const char *name, struct mpq_err *err);
 /* Reads the inputs of LAYER, greater than that of the call before, into *in [*n], which
  * live until the next call; gram and diagonal are set, traces not. None when the stream
  * has none of it. -1 when it is cut short, has NaN or infinity, or less than 0 on a

@@ -269,6 +269,16 @@ is_rounded(const struct mpq_piece *p)
 }
 
 int
+mpq_tune_check(const struct mpq_tune_options *options, struct mpq_err *err)
+{
+    const struct mpq_tuner *tuner = options->tuner;
+
+    if (!options->hessian || tuner->takes_weighed)
+        return 0;
+    return mpq_hessian_check_unweighed(options->hessian, tuner->name, err);
+}
+
+int
 mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
          const struct mpq_source *s, const struct mpq_tune_options *options,
          struct mpq_err *err)
@@ -281,7 +291,8 @@ mpq_tune(struct mpq_store **out, const struct mpq_packfile *f,
     int rc = -1;
 
     *out = NULL;
-    if (tuner->needs_net && mpq_net_read(&net, s, err) < 0)
+    if (mpq_tune_check(options, err) < 0 ||
+        (tuner->needs_net && mpq_net_read(&net, s, err) < 0))
         return -1;
     t.net = &net;
     t.held = mpq_array(f->n, 1);

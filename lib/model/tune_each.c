@@ -34,10 +34,12 @@ int
 mpq_tune_each_new(struct mpq_tune_each **out, const struct mpq_source *s,
                   const struct mpq_tune_options *options, struct mpq_err *err)
 {
+    *out = NULL;
+    if (mpq_tune_check(options, err) < 0)
+        return -1;
     struct mpq_tune_each *e = calloc(1, sizeof *e);
     int rc = -1;
 
-    *out = NULL;
     if (!e || !(e->scratch = mpq_array(options->threads, sizeof *e->scratch))) {
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", mpq_source_name(s));
         goto out;

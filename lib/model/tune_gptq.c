@@ -250,5 +250,6 @@ holds(const struct mpq_piece *p)
 const struct mpq_tuner mpq_tuner_gptq = { .name = "gptq",
                                           .sees_inputs = 1,
                                           .sees_quantized = 1,
+                                          .takes_weighed = 1,
                                           .holds = holds,
                                           .layer = gptq_layer };

@@ -22,6 +22,7 @@ struct mpq_tuner {
     int sees_inputs; /* its layer() is given the layer's inputs */
     int needs_net;
     int sees_quantized; /* with the layers below as they are in the store */
+    int takes_weighed;  /* inputs of Hessians whose tokens weigh by gradients */
     /* Which pieces it fills beside the matrices that are rounded; NULL: none. */
     int (*holds)(const struct mpq_piece *p);
     /* Fills the store with the pieces of LAYER. IN[n]: what its matrices are given; one
@@ -30,6 +31,9 @@ struct mpq_tuner {
                  struct mpq_err *err);
 };
 
+/* Can the tuner do with the Hessians that it is given? */
+MPQ_MUST_CHECK int
+mpq_tune_check(const struct mpq_tune_options *options, struct mpq_err *err);
 /* The piece of W that is to be kept, or NULL. */
 const struct mpq_piece *
 mpq_tune_piece(const struct mpq_tune *t, const struct mpq_weight *w);

@@ -137,7 +137,7 @@ for m in gptq awq; do
 done
 run 0 mpq-stats -q -c "$text" --ctx 128 --samples 4 -f hessian --fisher -o weighed "$tiny"
 run 1 mpq-pack -p plan.tsv -m awq --hessian weighed -o x2.gguf "$tiny"; one_line
-says "weighed: inputs weighed by gradients, which only gptq takes"; absent x2.gguf
+says "weighed: inputs weighed by gradients, which awq does not take"; absent x2.gguf
 # the scale of a Hessian does not matter, a power of 4 to no bit; no sum of squares is negative
 edit() { # edit FACTOR VALUE: h times FACTOR, VALUE as the first number, into e, as F64
     python3 -c "import array, json, struct
