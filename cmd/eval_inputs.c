@@ -183,6 +183,15 @@ find_known(struct ev_job *j, struct ev_text *t, struct mpq_err *err)
                     n_chunks);
 }
 
+/* FILE, which a list of tasks names, is not to be written. */
+static void
+refuse_as_output(const char *file)
+{
+    cli_refuse_input_of("-o", cli.output, file);
+    cli_refuse_input_of("--save-ref", ev.save, file);
+    cli_refuse_input_of("--resume", ev.resume, file);
+}
+
 int
 ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err)
 {
@@ -211,8 +220,8 @@ ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err)
         return ev_no_memory(err);
     for (size_t i = 0; i < j->tasks.n; i++) {
         const struct mpq_task *t = &j->tasks.tasks[i];
-        cli_refuse_input_of("-o", cli.output, t->file); /* what a list names */
-        cli_refuse_input_of("-o", cli.output, t->shots_from);
+        refuse_as_output(t->file);
+        refuse_as_output(t->shots_from);
         if (read_task(j, i, err) < 0)
             return -1;
     }

@@ -113,6 +113,10 @@ touch m-00001-of-00002.gguf m-00002-of-00002.gguf
 run 2 mpq-stats m-00001-of-00002.gguf -o m-00002-of-00002.gguf; says "is read as well"
 head -2 "$hf/problems.eval.jsonl" >few.jsonl; printf -- '- file: few.jsonl\n' >list.yaml
 run 2 mpq-eval --only loss -k list.yaml "$tiny" -o few.jsonl; says "'few.jsonl' is read as well"
+run 2 mpq-eval --ctx 8 -x list.yaml -k list.yaml "$tiny" --save-ref few.jsonl
+says "--save-ref: 'few.jsonl' is read as well"
+run 2 mpq-eval --each q4_k --only loss -k list.yaml "$tiny" --resume few.jsonl
+says "--resume: 'few.jsonl' is read as well"
 # rows without names of their columns
 grep -v '^#' stats.tsv >rows.tsv
 run 1 mpq-score rows.tsv; one_line
