@@ -343,11 +343,12 @@ beyond_reach(const float *x, size_t n)
 }
 
 /* Squared error with codes next to x / scale + zero; *best takes the scale that is best
- * for these codes. */
+ * for these codes, as T has it. */
 static double
-try_whole(const float *x, const float *w, size_t n, float top, float scale, float zero,
-          float *best)
+try_zero(struct mpq_type t, const float *x, const float *w, size_t n, float scale,
+         float zero, float *best)
 {
+    const float top = (float)((1u << t.bits) - 1);
     const float inverse = mpq_inverse(scale);
     double err = 0, xd = 0, dd = 0;
 
@@ -358,25 +359,27 @@ try_whole(const float *x, const float *w, size_t n, float top, float scale, floa
         xd += wi * (double)x[i] * (double)d;
         dd += wi * (double)d * (double)d;
     }
-    *best = dd > 0 ? mpq_intb_scale(1, (float)(xd / dd)) : scale;
+    *best = dd > 0 ? mpq_intb_scale(t.whole, (float)(xd / dd)) : scale;
     return err;
 }
 
-/* Where the zero is a whole number the line that was searched for has been moved: fits
- * the scale anew, for the zeros beside it too. */
+/* A zero that is a whole number is one of the codes: elements that are 0 stay so. The
+ * line that was searched for is moved there, and to the zeros beside it, and its scale
+ * fitted anew. */
 static void
-refit_whole(const float *x, const float *w, size_t n, float top, float *scale,
+refit_whole(struct mpq_type t, const float *x, const float *w, size_t n, float *scale,
             float *zero)
 {
-    const float z0 = *zero, s0 = *scale;
+    const float z0 = *zero, s0 = *scale, top = (float)((1u << t.bits) - 1);
     float next;
-    double least = try_whole(x, w, n, top, s0, z0, &next);
+    double least = try_zero(t, x, w, n, s0, z0, &next);
 
     for (int step = -1; step <= 1; step++) {
-        const float z = mpq_intb_zero(1, top, z0 + (float)step);
+        const float z = t.whole ? mpq_intb_zero(1, top, z0 + (float)step)
+                                : mpq_nearest(z0 + (float)step, 0.0f, top);
         float s = s0;
         for (int round = 0; round < 3; round++, s = next) {
-            const double err = try_whole(x, w, n, top, s, z, &next);
+            const double err = try_zero(t, x, w, n, s, z, &next);
             if (err < least) {
                 least = err;
                 *scale = s;
@@ -384,6 +387,16 @@ refit_whole(const float *x, const float *w, size_t n, float top, float *scale,
             }
         }
     }
+}
+
+/* Is an element exactly 0, as in weights that were pruned? */
+static int
+has_zero(const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (x[i] == 0.0f)
+            return 1;
+    return 0;
 }
 
 /* Scale and zero of a group. */
@@ -400,8 +413,8 @@ search_group(struct mpq_type t, const float *x, const float *w, size_t n,
             *zero = mpq_intb_zero(t.whole, top, 0.5f * top);
     } else if (!t.symmetric) {
         search_asym_intb(x, w, n, t.bits, t.whole, &asym_plans[effort], scale, zero);
-        if (t.whole && effort > MPQ_EFFORT_FAST)
-            refit_whole(x, w, n, top, scale, zero);
+        if (effort > MPQ_EFFORT_FAST && (t.whole || has_zero(x, n)))
+            refit_whole(t, x, w, n, scale, zero);
     } else if (t.bits > 1) {
         *scale = search_sym_intb(x, w, n, t.bits, t.whole, &sym_plans[effort]);
     } else { /* the mean distance from 0 is the best there is */

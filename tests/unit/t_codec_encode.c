@@ -475,6 +475,33 @@ START_TEST(native_rows_of_any_length_beat_plain_rounding)
 }
 END_TEST
 
+/* As many checkpoints of other programs have it (type.whole), one of the codes is 0
+ * itself; a zero that need not be a whole number must not lose to that. */
+START_TEST(weights_that_were_pruned_stay_zero)
+{
+    static const char *const native[] = { "int4", "int4g64", "int5g64", "int8g64" };
+    struct mpq_type free_zero = type_of(native[_i]), whole = free_zero;
+    float pruned[COLS], back[COLS];
+    double here = 0, there = 0;
+    int zeros = 0, kept = 0;
+
+    whole.whole = 1;
+    for (int r = 0; r < ROWS; r++) {
+        for (int i = 0; i < COLS; i++)
+            pruned[i] = (i * 7 + r) % 5 < 3 ? 0.0f : x[r][i];
+        there += round_trip(whole, pruned, NULL, NULL, back, COLS, MPQ_EFFORT_DEFAULT);
+        here +=
+            round_trip(free_zero, pruned, NULL, NULL, back, COLS, MPQ_EFFORT_DEFAULT);
+        for (int i = 0; i < COLS; i++) {
+            zeros += pruned[i] == 0.0f;
+            kept += pruned[i] == 0.0f && back[i] == 0.0f;
+        }
+    }
+    ck_assert_double_le(here, 1.1 * there);
+    ck_assert_int_ge(kept, zeros * 3 / 4);
+}
+END_TEST
+
 START_TEST(plain_floats_round_to_nearest_and_stay_finite)
 {
     static const float row[] = { 1.0f,      -2.5f,  1.0f + 0x1p-11f, 1.0f + 0x3p-11f,
@@ -525,6 +552,7 @@ mpq_suite(void)
     add_for_each(tc, blocks_without_importance_beside_others_are_kept_in_shape,
                  N_NAMES);
     add_for_each(tc, native_rows_of_any_length_beat_plain_rounding, 14);
+    add_for_each(tc, weights_that_were_pruned_stay_zero, 4);
     tcase_add_test(tc, plain_floats_round_to_nearest_and_stay_finite);
     suite_add_tcase(s, tc);
     return s;
