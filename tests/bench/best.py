@@ -120,7 +120,7 @@ class Bench:
         """0 or 1 for each item."""
         with open(self.answers(name, task)) as f:
             rows = [line.rstrip("\n").split("\t") for line in f if line[0] != "#"]
-        return {r[6]: float(r[3]) for r in rows if r[6] != "."}
+        return {r[6]: float(r[3]) for r in rows if r[6] != "." and r[2] in ("acc", "em")}
 
     def measure(self, name, texts=None, tasks=()):
         """The peer's file NAME."""
