@@ -8,9 +8,9 @@
 PEER: a folder with llama.cpp's programs in bin/. MODEL: f16, f32 or bf16. Both sides learn
 from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL is taken by
 llama-perplexity on the first chunks of TEXT, and of --texts for the files that are held
-against each other, as is the share of --tasks (JSONL) that they solve, by mpq-eval. WORK
-keeps what is measured, in measured.tsv (file text bytes kl se same) and tasks/, and is
-gone on from. --controls: our plan of each size beside our uniform, random and inverted
+against each other; of --tasks (JSONL), by mpq-eval, the share that they solve, and how
+many come out otherwise than with MODEL. WORK keeps what is measured, in measured.tsv
+(file text bytes kl se same) and tasks/, and is gone on from. --controls: our plan of each size beside our uniform, random and inverted
 ones, rounded, on 40 chunks of the held-back part of CALIB.
 
 A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
@@ -218,6 +218,8 @@ def main():
         sizes.append(("pair", size))
         for s, name in sorted((s, n) for n, s in pairs if s <= size)[-o.nearest:]:
             b.measure(name)
+    if not o.peer_only:
+        b.solve("MODEL", o.model, b.missing("MODEL", [], tasks)[1])
     print("size\tkind\tpeer\ttext\tkl\tmpq kl\tratio\tse", flush=True)
     for kind, size in sizes:
         name = b.best(size, presets if kind == "preset" else [n for n, s in pairs])
@@ -235,9 +237,11 @@ def main():
         for t in (t for t in tasks if os.path.exists(b.answers(name, t))):
             theirs, ours = b.solved(name, t), b.solved(f"mpq {size}", t)
             more, se = paired(theirs, ours)
+            truth = b.solved("MODEL", t)
+            others = [sum(x[i] != truth[i] for i in truth) for x in (theirs, ours)]
             print(size, kind, name, os.path.basename(t), f"{sum(theirs.values()) / len(theirs):.3f}",
-                  f"{sum(ours.values()) / len(ours):.3f}", f"{more:+.3f}", f"{se:.3f}", sep="\t",
-                  flush=True)
+                  f"{sum(ours.values()) / len(ours):.3f}", f"{more:+.3f}", f"{se:.3f}",
+                  *others, sep="\t", flush=True)
         if o.controls:
             print(b.make(size, "report", "QUANTIZER=rtn", "GAIN=0.6", "HELD=40"), flush=True)
 
