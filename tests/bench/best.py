@@ -10,8 +10,9 @@ from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL i
 llama-perplexity on the first chunks of TEXT, and of --texts for the files that are held
 against each other; of --tasks (JSONL), by mpq-eval, the share that they solve, and how
 many come out otherwise than with MODEL. WORK keeps what is measured, in measured.tsv
-(file text bytes kl se same) and tasks/, and is gone on from. --controls: our plan of each size beside our uniform, random and inverted
-ones, rounded, on 40 chunks of the held-back part of CALIB.
+(file text bytes kl se same) and tasks/, and is gone on from. --controls: our plan of each
+size beside our uniform, random and inverted ones, rounded, on 40 chunks of the held-back
+part of CALIB.
 
 A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
 embedding and one for all else; of the pairs that fit into a size, the --nearest largest
