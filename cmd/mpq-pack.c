@@ -175,10 +175,11 @@ note_requantized(const struct pack_job *j)
     }
     if (n)
         cli_note("%s: %zu tensor%s quantized already and quantized again"
-                 " (%s: %s to %s)",
+                 " (%s: %s to %s%s)",
                  mpq_source_name(j->source), n, n == 1 ? " is" : "s are",
                  first->weight->name, mpq_type_name(first->weight->tensor.type, from),
-                 mpq_type_name(first->type, to));
+                 mpq_type_name(first->type, to),
+                 strcmp(from, to) == 0 ? " as this container has it" : "");
 }
 
 static int

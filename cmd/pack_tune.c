@@ -18,7 +18,6 @@ struct pack_options pack = { .effort = MPQ_EFFORT_DEFAULT,
                              .damping = MPQ_GPTQ_DAMPING };
 
 static const char *const methods[] = { "rtn", "hqq", "awq", "gptq" };
-static const char *const efforts[] = { "fast", "default", "max" };
 
 /* Does the method choose codes from Gram matrices? */
 static int
@@ -72,7 +71,7 @@ void
 pack_describe_method(struct mpq_buf *text)
 {
     mpq_buf_printf(text, "-m %s --effort %s", methods[pack.method],
-                   efforts[pack.effort]);
+                   mpq_effort_name((enum mpq_effort)pack.effort));
     if (pack.method == PACK_GPTQ) {
         mpq_buf_adds(text, " ");
         describe_damping(text);
@@ -299,7 +298,7 @@ describe_part(const struct pack_job *j, struct mpq_buf *text, struct mpq_err *er
                    "mpq-pack %s\nmodel %016" PRIx64 "\n-f %s\n-p %016" PRIx64 "\n",
                    MPQ_VERSION, model, forms[j->file.form], hash_plan(j));
     mpq_buf_printf(text, "-m %s\n--effort %s\n", methods[pack.method],
-                   efforts[pack.effort]);
+                   mpq_effort_name((enum mpq_effort)pack.effort));
     if (pack.salience)
         mpq_buf_adds(text, "--salience square\n");
     if (pack.method == PACK_GPTQ) {

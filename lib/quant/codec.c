@@ -63,6 +63,14 @@ mpq_codec_writes(struct mpq_type t)
     return mpq_codec_reads(t);
 }
 
+const char *
+mpq_effort_name(enum mpq_effort effort)
+{
+    static const char *const names[] = { "fast", "default", "max" };
+
+    return names[effort];
+}
+
 void
 mpq_decode_row(struct mpq_type t, const void *src, float *dst, size_t cols)
 {

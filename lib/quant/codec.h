@@ -16,6 +16,8 @@ enum mpq_effort {
     MPQ_EFFORT_DEFAULT, /* the search that the project's figures are measured with */
     MPQ_EFFORT_MAX,     /* as far as it still pays, however slow */
 };
+/* "fast", "default", "max". */
+const char *mpq_effort_name(enum mpq_effort effort);
 
 /* Can rows of this type be decoded / encoded? */
 int mpq_codec_reads(struct mpq_type t);

@@ -130,6 +130,8 @@ for what in calib imatrix hessian; do
     { echo "##$what id=aa"; cat part0.tsv; } >p2.tsv; { echo "##$what id=bb"; cat part1.tsv; } >p3.tsv
     run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "in p2.tsv: ##$what id=bb"
 done
+{ echo "##pack rtn effort=default"; cat part0.tsv; } >p2.tsv; { echo "##pack rtn effort=fast"; cat part1.tsv; } >p3.tsv
+run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "p3.tsv: another quantizer than in p2.tsv: ##pack rtn effort=fast"
 # another text beside it is none of these, nor are objectives of their own
 { echo "$text" | sed 's/wiki/web/; s/aa/bb/'; cat p1.tsv; } >p2.tsv
 run 0 mpq-score -m kld p0.tsv p2.tsv; same out kld.tsv
