@@ -11,10 +11,10 @@
 #ifndef MPQ_BASE_SIMD_H
 #define MPQ_BASE_SIMD_H
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MPQ_CLONES
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define MPQ_CLONES
 #endif
 #endif
