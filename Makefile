@@ -3,7 +3,7 @@
 #   make            the programs, in bin/
 #   make help       this list
 #   make check      all tests (installs what is missing, see tests/deps.sh)
-#   make demo       quantizes the model that ships with the project, end to end
+#   make demo       quantizes the project's model, end to end; MODEL=smollm2|m.gguf: that one
 #   make asan       the tests under the address and undefined-behavior sanitizers
 #   make bench      measured figures; PEER=DIR compares with llama.cpp in DIR/bin
 #   make fuzz       fuzzers with clang's libFuzzer, FUZZ_SECONDS each

@@ -19,7 +19,7 @@ static const struct cli_opt opts[] = {
     { 'p', "plan", CLI_STR, &plan_path, 0, 0, "PLAN",
       "types: mpq-alloc's table, or llama-quantize's lines" },
     { 'm', "method", CLI_CHOICE, &pack.method, 0, 0, "rtn|hqq|awq|gptq",
-      "how weights are rounded; awq, gptq need -c" },
+      "how to round; awq, gptq need -c or --hessian" },
     { 0, "effort", CLI_CHOICE, &pack.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
     { 0, "salience", CLI_CHOICE, &pack.salience, 0, 0, "obs|square",

@@ -17,7 +17,7 @@ END {
         printf "%s: %s was not measured: the task has none (METRIC)\n", out, by
         exit 1
     }
-    printf "\n%s: the %s plan, %d bytes, %s %s%s\n", out, plan, bytes, by, value, how == "" ? "" : " " how
+    printf "\n%s: the %s plan, %d bytes%s %s %s\n", out, plan, bytes, how == "" ? "," : "\n  " how ":", by, value
     if (lost) printf "  LOSES TO%s: a plan of the same size without it is better\n", lost
     if (won) printf "  beats%s\n", won
     if (equal) printf "  cannot be told apart from%s\n", equal
