@@ -41,10 +41,10 @@ trace_of(struct calibmix_job *j, const char *path, const struct mpq_calib *text,
                      path, (unsigned long long)drawn,
                      (unsigned long long)calibmix.samples,
                      (unsigned long long)(calibmix.samples * calibmix.ctx));
-        j->bar = cli_bar_new("traces", drawn * j->n_layers, "tokens");
+        struct cli_bar *bar = cli_bar_new("traces", drawn * j->n_layers, "tokens");
         rc = mpq_traces(j->forward, &part.seqs, (unsigned)cli.threads, trace,
-                        on_progress, j->bar, err);
-        cli_bar_free(j->bar);
+                        on_progress, bar, err);
+        cli_bar_free(bar);
     }
     mpq_calib_free(&part);
     return rc;
@@ -177,8 +177,8 @@ search(struct calibmix_job *j, struct mpq_err *err)
     if (rc == 0)
         note_choice(j, points + chosen * j->n, cosines[chosen]);
 out:
-    if (calibmix.measure)
-        cli_bar_free(j->bar);
+    cli_bar_free(j->bar);
+    j->bar = NULL;
     free(cosines);
     free(mixed);
     return rc;

@@ -27,7 +27,7 @@ struct calibmix_job {
     double *shares;     /* [n], of --emit */
     const char **names; /* [n], of --emit: borrowed from the table */
     struct mpq_tsv *mix;
-    struct cli_bar *bar;
+    struct cli_bar *bar; /* of --measure */
 };
 
 int calibmix_no_memory(struct mpq_err *err);

@@ -161,9 +161,10 @@ remember(const struct cli_opt *o, const char *value)
         o != &shared[OPT_LAYERS] && o != &shared[OPT_SEED])
         return;
     /* where it lies is not what it says: the model's name stands beside the options */
-    if (strcmp(o->name, "config") == 0 || strcmp(o->name, "model") == 0 ||
-        strcmp(o->name, "resume") == 0)
-        return;
+    static const char *const without[] = { "config", "model", "resume", "max-bytes" };
+    for (size_t i = 0; i < sizeof without / sizeof *without; i++)
+        if (strcmp(o->name, without[i]) == 0)
+            return;
     mpq_buf_printf(&options_text, "%s%s%s", options_text.len ? " " : "",
                    o->letter ? "-" : "--", o->letter ? "" : o->name);
     if (o->letter)

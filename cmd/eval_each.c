@@ -1,8 +1,6 @@
 /* mpq-eval --each: what single units lose by each type. */
 #include "eval_each_own.h"
 
-#include "base/hash.h"
-#include "base/io.h"
 #include "model/text_file.h"
 
 #include <inttypes.h>
@@ -134,46 +132,6 @@ probe_all(struct each_job *e, struct mpq_err *err)
     return 0;
 }
 
-/* What the quantizer looks at, told apart by its bytes: ##calib id=... A pipe is not,
- * since it can be read only once. */
-static int
-put_file(struct ev_job *j, const char *what, const char *path, struct mpq_err *err)
-{
-    struct mpq_map map;
-
-    if (!path || strcmp(path, "-") == 0)
-        return 0;
-    if (mpq_map_open(&map, path, err) < 0)
-        return -1;
-    const uint64_t id = mpq_hash64(map.data, (size_t)map.size, 0);
-    mpq_map_close(&map);
-    return mpq_tsv_put_meta(&j->w, err, "%s id=%016" PRIx64, what, id);
-}
-
-/* How units are quantized and multiplied with:
- * ##pack gptq effort=default damp=0.2 ctx=512 samples=128 int8 */
-static int
-put_quantizer(const struct each_job *e, struct mpq_err *err)
-{
-    struct mpq_buf line = { 0 };
-
-    mpq_buf_printf(&line, "pack %s", e->back ? "back" : ev_methods[ev.pack]);
-    if (!e->back)
-        mpq_buf_printf(&line, " effort=%s",
-                       mpq_effort_name((enum mpq_effort)ev.effort));
-    if (ev.pack == EV_GPTQ)
-        mpq_buf_printf(&line, " damp=%.9g", ev.damping);
-    if (ev.calib)
-        mpq_buf_printf(&line, " ctx=%" PRIu64 " samples=%" PRIu64, ev.calib_ctx,
-                       ev.samples);
-    if (ev.int8)
-        mpq_buf_adds(&line, " int8");
-    const int rc = line.failed ? ev_no_memory(err)
-                               : mpq_tsv_put_meta(&e->j->w, err, "%s", line.data);
-    mpq_buf_free(&line);
-    return rc;
-}
-
 /* All that stands before the rows. */
 static int
 make_head(const struct each_job *e, struct mpq_buf *head, struct mpq_err *err)
@@ -183,10 +141,7 @@ make_head(const struct each_job *e, struct mpq_buf *head, struct mpq_err *err)
     j->w = (struct mpq_tsv_writer){ .text = head };
     if (cli_begin_table(&j->w, NULL, "probe", j->name.data, err) < 0 ||
         mpq_layout_put_meta(j->model.source, &j->w, err) < 0 ||
-        ev_put_inputs(j, err) < 0 || put_quantizer(e, err) < 0 ||
-        put_file(j, "calib", ev.calib, err) < 0 ||
-        put_file(j, "imatrix", ev.imatrix, err) < 0 ||
-        put_file(j, "hessian", ev.hessian, err) < 0)
+        ev_put_inputs(j, err) < 0 || each_put_quantizer(e, err) < 0)
         return -1;
     return mpq_tsv_columns(
         &j->w, "unit\ttype\tbits\tparams\ttask\tmetric\tbase\tvalue\tdelta\tse", err);
@@ -206,7 +161,8 @@ each_write(struct ev_job *j, struct mpq_err *err)
     int rc = -1;
 
     if (each_make_units(&e, err) < 0 || make_probe(&e, err) < 0 ||
-        make_head(&e, &head, err) < 0 || each_open_output(&e, &head, err) < 0)
+        each_read_inputs(&e, err) < 0 || make_head(&e, &head, err) < 0 ||
+        each_open_output(&e, &head, err) < 0)
         goto out;
     if (e.is_finished) {
         rc = 0;

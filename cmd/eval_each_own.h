@@ -43,7 +43,10 @@ int each_type(const struct each_job *e, const struct mpq_probe_unit *u, size_t t
 const struct mpq_weight *
 each_back(const struct each_job *e, const struct mpq_probe_unit *u);
 
-/* eval_quant.c: the quantizer that the command line asks for, up to e->tune. */
+/* eval_quant.c: what the quantizer looks at, each file read once; its ## line; and the
+ * quantizer that the command line asks for, up to e->tune. */
+MPQ_MUST_CHECK int each_read_inputs(struct each_job *e, struct mpq_err *err);
+MPQ_MUST_CHECK int each_put_quantizer(const struct each_job *e, struct mpq_err *err);
 MPQ_MUST_CHECK int each_open_quantizer(struct each_job *e, struct mpq_err *err);
 void each_close_quantizer(struct each_job *e);
 

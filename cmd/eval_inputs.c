@@ -1,6 +1,7 @@
 /* mpq-eval: models, texts, tasks and references. */
 #include "eval_own.h"
 
+#include "fmt/escape.h"
 #include "model/text_file.h"
 
 #include <inttypes.h>
@@ -50,6 +51,22 @@ set_id(struct ev_text *t, const struct ev_job *j)
     mpq_text_checksum(t->tokens.ids, n, mpq_text_bos(j->model.tok), t->id);
 }
 
+/* A name as a cell of the tables: NAME, or NULL, becomes a copy that lives as long as
+ * J. */
+static int
+escape_name(struct ev_job *j, const char **name, struct mpq_err *err)
+{
+    struct mpq_buf cell = { 0 };
+
+    if (*name)
+        mpq_escape(&cell, *name, strlen(*name));
+    *name = *name && !cell.failed
+                ? mpq_pool_strndup(&j->strings, cell.len ? cell.data : "", cell.len)
+                : NULL;
+    mpq_buf_free(&cell);
+    return *name ? 0 : ev_no_memory(err);
+}
+
 static int
 read_text(struct ev_job *j, size_t i, struct mpq_err *err)
 {
@@ -57,8 +74,8 @@ read_text(struct ev_job *j, size_t i, struct mpq_err *err)
     struct ev_text *t = &j->texts[i];
 
     t->name = mpq_task_base_name(&j->strings, path);
-    if (!t->name)
-        return ev_no_memory(err);
+    if (escape_name(j, &t->name, err) < 0)
+        return -1;
     if (mpq_text_open(&t->tokens, path, j->model.tok, token_flags(), err) < 0)
         return -1;
     if (ev.show_tokens)
@@ -219,10 +236,10 @@ ev_read_inputs(struct ev_job *j, const char *model, struct mpq_err *err)
     if (!j->exams)
         return ev_no_memory(err);
     for (size_t i = 0; i < j->tasks.n; i++) {
-        const struct mpq_task *t = &j->tasks.tasks[i];
+        struct mpq_task *t = &j->tasks.tasks[i];
         refuse_as_output(t->file);
         refuse_as_output(t->shots_from);
-        if (read_task(j, i, err) < 0)
+        if (escape_name(j, &t->name, err) < 0 || read_task(j, i, err) < 0)
             return -1;
     }
     return check_names(j, err);

@@ -117,8 +117,8 @@ struct exception {
 
 struct summary {
     struct cli_bar *bar;
-    size_t n, n_dead;
-    double loss, damping;
+    size_t n_dead;
+    double damping;
     struct exception unreached, unserved, dead, damped;
 };
 
@@ -133,9 +133,7 @@ static void
 on_tuned(void *ctx, const struct mpq_tuned *t)
 {
     struct summary *s = ctx;
-    char type[MPQ_TYPE_NAME_MAX];
 
-    (void)type;
     if (t->how == MPQ_TUNED_UNREACHED) {
         count(&s->unreached, t->weight);
         cli_debug("%s: %s", t->weight->name,
@@ -151,7 +149,6 @@ on_tuned(void *ctx, const struct mpq_tuned *t)
         cli_debug("%s: takes scales over where there are any", t->weight->name);
         return;
     }
-    s->n++;
     if (t->n_dead) {
         count(&s->dead, t->weight);
         s->n_dead += t->n_dead;

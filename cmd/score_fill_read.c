@@ -88,7 +88,7 @@ out:
 static int
 read_inputs(struct fill_job *j, char **names, size_t n, struct mpq_err *err)
 {
-    static char *fill[1];
+    char *fill[1];
     struct mpq_objective o;
 
     fill[0] = mpq_strdup(score.fill);

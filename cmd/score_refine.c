@@ -242,11 +242,15 @@ check(const struct job *j, struct mpq_err *err)
 {
     const struct mpq_tsv *t = j->tables.meta;
     const struct columns c = find_columns(t);
-    double values[N_VALUES];
+    const int bits = mpq_tsv_find(t, "bits");
+    double values[N_VALUES], x;
 
     for (size_t r = 0; r < mpq_tsv_rows(t); r++) {
         const char *unit = mpq_tsv_cell(t, r, (size_t)c.unit);
-        if (rescale(j, r, &c, values, err) < 0 ||
+        if ((bits >= 0 && mpq_tsv_double(t, r, (size_t)bits, &x, err) < 0) ||
+            (bits >= 0 &&
+             score_check(mpq_tsv_name(t), unit, "number of bits", x, 0, err) < 0) ||
+            rescale(j, r, &c, values, err) < 0 ||
             score_check_pair(mpq_tsv_name(t), unit, mpq_tsv_cell(t, r, (size_t)c.type),
                              values[DAMAGE], values[SE], err) < 0 ||
             score_check(mpq_tsv_name(t), unit, "figure of inputs", values[INPUTS], 0,

@@ -54,9 +54,8 @@ static const struct kind {
 } kinds[] = {
     { "tensor ", "model", "tensor " }, { "file ", "model", NULL },
     { "model ", "model", NULL },       { "ref ", "reference", NULL },
-    { "calib ", "calibration", NULL }, { "imatrix ", "importance matrix", NULL },
-    { "hessian ", "Hessian", NULL },   { "pack ", "quantizer", NULL },
-    { "text ", "text", " name=" },     { "task ", "task", " name=" },
+    { "pack ", "quantizer", NULL },    { "text ", "text", " name=" },
+    { "task ", "task", " name=" },
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

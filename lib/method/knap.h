@@ -26,7 +26,7 @@ struct mpq_knap {
     const uint64_t *size; /* [first[n_units]]; all of them together below 2^62 */
     const double *damage; /* the same; finite, >= 0 */
     uint64_t budget;
-    uint64_t max_nodes; /* states kept in memory, 16 bytes each; 0 is the default */
+    uint64_t max_nodes; /* kept in memory, 12 bytes each; 0 is the default */
 };
 
 struct mpq_knap_plan {
@@ -47,8 +47,8 @@ void mpq_knap_sum(const struct mpq_knap *k, struct mpq_knap_plan *p);
 
 /*
  * Each of these fills p->pick and the rest of *p; -1 with MPQ_ENOFIT when even the
- * smallest plan is over the budget, MPQ_ENOMEM when memory runs out. Ties go to the
- * smaller size, then to the earlier choice.
+ * smallest plan is over the budget, MPQ_ENOMEM when memory runs out. The same input gives
+ * the same plan; of several of equal damage it is any one.
  */
 
 /* The optimum, proved. When max_nodes is not enough: the best plan found, with

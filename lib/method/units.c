@@ -120,6 +120,7 @@ static int
 tie(struct builder *b, const struct mpq_names *names, const char *place)
 {
     size_t whole = NONE;
+    int has_names = 0, has_kinds = 0;
 
     forget_parts(b);
     for (size_t k = 0; k < names->n; k++) {
@@ -129,6 +130,8 @@ tie(struct builder *b, const struct mpq_names *names, const char *place)
             int how = means(b, names->items[k], i),
                 layer = b->layout->matrices[i].layer;
             found |= how;
+            has_names |= how > 1;
+            has_kinds |= how == 1;
             if (!how || (!b->choice[i] && !b->pin[i]) || (how == 1 && layer < 0))
                 continue;
             size_t *with = how > 1 ? &whole : part_of(b, layer, MPQ_MODULE_NONE);
@@ -141,6 +144,11 @@ tie(struct builder *b, const struct mpq_names *names, const char *place)
                             "%s: %.80s is no matrix, layer or kind of the model", place,
                             names->items[k]);
     }
+    if (has_names && has_kinds && place)
+        return mpq_fail(b->err, MPQ_EDATA,
+                        "%s: kinds are tied layer by layer, and so not with names of"
+                        " matrices or layers",
+                        place);
     return 0;
 }
 

@@ -117,10 +117,10 @@ relative_se(const double *share, const size_t *labels, size_t n)
     return sqrt(square * (double)some / (double)(some - 1)) / sum;
 }
 
-/* Sums over the items, and what they are for each label. */
-static void
+/* Sums over the items, and what they are for each label; -1 where they overflow. */
+static int
 add_up(struct mpq_fisher_damage *out, const struct job *j, size_t items,
-       size_t n_labels)
+       size_t n_labels, struct mpq_err *err)
 {
     const size_t n = j->how->n_types;
 
@@ -133,10 +133,13 @@ add_up(struct mpq_fisher_damage *out, const struct job *j, size_t items,
         out[k] = (struct mpq_fisher_damage){ NAN, NAN, 0 };
         if (mpq_type_fits(j->how->types[k], j->cols)) {
             const double by = n_labels ? 1 / (2 * (double)n_labels) : 0;
+            if (!isfinite(sum))
+                return mpq_fail(err, MPQ_EDATA, "%s: its damage overflows", j->w->name);
             out[k].mean = sum > 0 ? sum * by : 0;
             out[k].se = sqrt(square) * by;
         }
     }
+    return 0;
 }
 
 int
@@ -170,7 +173,8 @@ mpq_fisher_damage(struct mpq_fisher_damage *out, const struct mpq_fisher *f,
     j.importance = importance;
     if (mpq_par_for(how->n_threads, items, round_rows, &j, err) < 0)
         goto out;
-    add_up(out, &j, items, n_labels);
+    if (add_up(out, &j, items, n_labels, err) < 0)
+        goto out;
     for (size_t k = 0; k < how->n_types; k++) {
         const int block = mpq_fisher_block(how->types[k]);
         out[k].se = out[k].mean * relative_se(f->share, labels, n_seqs);
@@ -282,7 +286,8 @@ mpq_fisher_damage_embedding(struct mpq_fisher_damage *out,
     if (prepare(&j, items, how->n_types + 2, err) < 0 ||
         mpq_par_for(how->n_threads, items, round_token, &j, err) < 0)
         goto out;
-    add_up(out, &j, items, n_labels);
+    if (add_up(out, &j, items, n_labels, err) < 0)
+        goto out;
     for (size_t k = 0; k < how->n_types; k++) {
         out[k].mean *= (double)embed_scale * (double)embed_scale;
         out[k].se *= (double)embed_scale * (double)embed_scale;

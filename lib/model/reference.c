@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/parse.h"
+#include "fmt/safe.h"
 #include "fmt/st.h"
 
 #include <inttypes.h>
@@ -132,6 +133,9 @@ take_text(const struct reader *s, const char *key, const char **out)
 
     if (!v)
         return mpq_fail(s->err, MPQ_EDATA, "%s: key %s is missing", s->path, key);
+    const char *fault = mpq_safe_key(v, strlen(v));
+    if (fault) /* it goes into tables */
+        return mpq_fail(s->err, MPQ_EDATA, "%s: key %s: %s", s->path, key, fault);
     *out = mpq_pool_strdup(&s->r->strings, v);
     return *out ? 0 : mpq_fail(s->err, MPQ_ENOMEM, "%s: out of memory", s->path);
 }

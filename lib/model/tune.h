@@ -53,7 +53,8 @@ struct mpq_tune_options {
     struct mpq_hessian *hessian;
     const char *part;        /* a store with this name, or NULL */
     const char *description; /* for it: what decides the rows */
-    /* Told of every matrix, in order, and of every finished layer; may be NULL. */
+    /* Told of every matrix that this run rounds, in order, and of every layer that is
+     * finished or was before; may be NULL. */
     void (*tuned)(void *ctx, const struct mpq_tuned *t);
     void (*progress)(void *ctx, uint64_t layers);
     void *ctx;

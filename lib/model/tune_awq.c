@@ -9,7 +9,6 @@
 #include "base/par.h"
 #include "model/tune_awq_own.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +62,8 @@ static const struct {
 struct layer {
     struct mpq_tune *t;
     int number;
+    const struct mpq_input *in; /* [n_in]: matrices with one input may have one each */
+    size_t n_in;
     struct group groups[N_INPUTS];
 };
 
@@ -87,7 +88,24 @@ is_given(const struct mpq_input *in, const struct mpq_weight *w)
     return 0;
 }
 
-/* Can all that is given the input take scales, and what makes it give them? */
+/* What W is given; NULL: not known, or no token reached it. */
+static const struct mpq_input *
+given_to(const struct layer *l, const struct mpq_weight *w)
+{
+    for (size_t i = 0; i < l->n_in; i++) {
+        const struct mpq_input *in = &l->in[i];
+        if (!in->n_tokens || !is_given(in, w))
+            continue;
+        for (size_t c = 0; c < in->cols; c++)
+            if (in->diagonal[c] > 0)
+                return in;
+        return NULL;
+    }
+    return NULL;
+}
+
+/* Can all that is given the input take scales, and what makes it give them? Matrices
+ * with Gram matrices of their own are weighed by them, but take no scales. */
 static int
 can_fold(const struct layer *l, int input)
 {
@@ -220,8 +238,7 @@ write_vector(const struct layer *l, const struct mpq_piece *p, float *scale,
         mpq_encode_row(p->type, x, NULL, row, n, MPQ_EFFORT_DEFAULT);
     }
     mpq_tune_tell(l->t, p,
-                  &(struct mpq_tuned){ .weight = p->weight,
-                                       .how = scale ? MPQ_TUNED_FOLDED : MPQ_TUNED });
+                  &(struct mpq_tuned){ .weight = p->weight, .how = MPQ_TUNED_FOLDED });
     rc = 0;
 out:
     free(was);
@@ -268,13 +285,14 @@ write_matrix(const struct layer *l, const struct mpq_piece *p, struct group *g,
         .divisor = divisor
     };
     struct mpq_tuned told = { .weight = p->weight, .how = MPQ_TUNED_UNREACHED };
+    const struct mpq_input *in = g->in ? given_to(l, p->weight) : NULL;
 
-    if (g->in && g->is_reached && is_given(g->in, p->weight)) {
-        mpq_awq_weigh(g->in, g->scale, g->importance);
+    if (in) {
+        mpq_awq_weigh(in, g->scale, g->importance);
         j.awq.scale = g->step ? g->scale : NULL;
         j.awq.importance = g->importance;
         told.how = g->is_folded ? MPQ_TUNED : MPQ_TUNED_UNSERVED;
-        told.n_tokens = g->in->n_tokens;
+        told.n_tokens = in->n_tokens;
         told.loss = g->loss;
     }
     if (mpq_tune_scratch(l->t, MPQ_AWQ_ROWS * cols + mpq_awq_scratch(p->type, cols),
@@ -329,7 +347,7 @@ static int
 awq_layer(struct mpq_tune *t, size_t layer, const struct mpq_input *in, size_t n,
           struct mpq_err *err)
 {
-    struct layer l = { .t = t, .number = (int)layer };
+    struct layer l = { .t = t, .number = (int)layer, .in = in, .n_in = n };
     int rc = -1;
 
     for (size_t i = 0; i < n; i++) {

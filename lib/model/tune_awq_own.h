@@ -14,7 +14,8 @@ double mpq_awq_unit(const struct mpq_input *in);
  * been scaled. */
 void mpq_awq_weigh(const struct mpq_input *in, const float *scale, float *importance);
 /* Scales of least loss over all matrices that are rounded, from the mean squares
- * SQUARE[cols] (up to a factor, not all 0); *step tells the power, 0: all ones. */
+ * SQUARE[cols] (up to a factor, not all 0); *step tells the power, 0: all ones; *least
+ * the mean squared error of an output. */
 MPQ_MUST_CHECK int
 mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *square,
                float *scale, unsigned *step, double *least, struct mpq_err *err);

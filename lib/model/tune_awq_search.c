@@ -122,6 +122,7 @@ mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *squ
     struct trial trials[MPQ_AWQ_STEPS];
     struct search s = { .t = t, .trials = trials };
     const double unit = mpq_awq_unit(in);
+    double rows = 0;
     float *gram = whole_gram(in, unit);
     float *memory = mpq_array(2 * MPQ_AWQ_STEPS * in->cols, sizeof *memory);
     int rc = -1;
@@ -139,15 +140,17 @@ mpq_awq_search(struct mpq_tune *t, const struct mpq_input *in, const double *squ
     }
     for (size_t k = 0; k < in->n_weights; k++) {
         s.piece = mpq_tune_piece(t, in->weights[k]);
-        if (s.piece && !mpq_type_is_float(s.piece->type) &&
-            try_matrix(&s, loss, err) < 0)
+        if (!s.piece || mpq_type_is_float(s.piece->type))
+            continue;
+        if (try_matrix(&s, loss, err) < 0)
             goto out;
+        rows += (double)in->weights[k]->rows;
     }
     *step = 0;
     for (unsigned i = 1; i < MPQ_AWQ_STEPS; i++)
         if (loss[i] < loss[*step])
             *step = i;
-    *least = loss[*step] / unit;
+    *least = rows > 0 ? loss[*step] / unit / rows : 0;
     for (size_t c = 0; c < in->cols; c++)
         scale[c] = *step ? trials[*step].scale[c] : 1;
     rc = 0;

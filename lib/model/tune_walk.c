@@ -24,12 +24,11 @@ struct mpq_walk {
     struct mpq_forward *forward;
     struct mpq_states x[SIDES];   /* [tokens][n_embd] */
     struct mpq_states buf[SIDES]; /* what attn_output or ffn_down is given */
-    float *rows[SIDES];           /* [CHUNK][widest] inputs */
+    float *rows[SIDES];           /* inputs of CHUNK tokens, of the widest matrix */
     float *lag;                   /* [CHUNK][n_embd] by how far x is behind */
     float **scratch;              /* [threads] */
     struct mpq_input in;
     float *drift, *rest; /* room for those of in */
-    size_t widest;
 };
 
 /* Which matrices have the input, by the names of weights; what comes before them. */
@@ -335,8 +334,14 @@ tune_embedding(struct mpq_walk *w, const struct mpq_piece *e, struct mpq_err *er
 {
     const size_t n = mpq_forward_net(w->forward)->n_layer;
 
-    if (mpq_source_find(w->t->source, "output"))
-        return mpq_tune_plain(w->t, e, err);
+    if (mpq_source_find(w->t->source, "output")) {
+        const struct mpq_tuned told = { .weight = e->weight,
+                                        .how = MPQ_TUNED_UNSERVED };
+        if (mpq_tune_plain(w->t, e, err) < 0)
+            return -1;
+        mpq_tune_tell(w->t, e, &told);
+        return 0;
+    }
     copy_states(w);
     for (size_t l = 0; l < n; l++)
         if (mpq_forward_layer(w->forward, l, w->q, &w->x[QUANT], err) < 0)

@@ -120,13 +120,19 @@ mean_diagonal(const double *h, size_t n, double unit, size_t *n_dead)
     return *n_dead < n ? sum / (double)(n - *n_dead) : 0;
 }
 
-/* Both triangles in single precision. */
-static void
+/* Both triangles in single precision; -1 when it has no number for one of the diagonal,
+ * by which the polish divides. */
+static int
 keep(float *h, const double *a, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
+    int is_normal = 1;
+
+    for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j <= i; j++)
             h[i * n + j] = h[j * n + i] = (float)a[i * n + j];
+        is_normal &= isnormal(h[i * n + i]) != 0;
+    }
+    return is_normal ? 0 : -1;
 }
 
 /* The factor in single precision; -1 when that cannot hold it. */
@@ -156,9 +162,8 @@ factorize(struct mpq_gptq *g, const double *h, double mean, double *damping,
     mean = mean > 0 ? mean : 1;
     for (;; *damping = *damping > 0 ? *damping * 10 : 1e-6) {
         permute(g, h, *damping, mean, a);
-        if (g->h)
-            keep(g->h, a, n);
-        if (mpq_inverse_factor(a, n) == 0 && keep_factor(g->u, a, n) == 0)
+        if ((!g->h || keep(g->h, a, n) == 0) && mpq_inverse_factor(a, n) == 0 &&
+            keep_factor(g->u, a, n) == 0)
             break;
         if (!(*damping < 10)) {
             mpq_fail(err, MPQ_EDATA,

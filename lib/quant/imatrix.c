@@ -1,6 +1,7 @@
 #include "quant/imatrix.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/io.h"
 #include "fmt/gguf.h"
 #include "fmt/safe.h"
@@ -224,6 +225,19 @@ out:
     mpq_imatrix_free(m);
     mpq_map_close(&map);
     return rc;
+}
+
+uint64_t
+mpq_imatrix_sum(const struct mpq_imatrix *m)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < m->n; i++) {
+        const struct mpq_imatrix_entry *e = &m->entries[i];
+        sum = mpq_hash64(e->name, strlen(e->name), sum);
+        sum = mpq_hash64(e->values, (size_t)e->n_values * sizeof *e->values, sum);
+    }
+    return sum;
 }
 
 void

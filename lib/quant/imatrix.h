@@ -35,6 +35,8 @@ struct mpq_imatrix_entry {
 MPQ_MUST_CHECK int
 mpq_imatrix_open(struct mpq_imatrix **out, const char *path, struct mpq_err *err);
 void mpq_imatrix_free(struct mpq_imatrix *m);
+/* A checksum of names and values. */
+uint64_t mpq_imatrix_sum(const struct mpq_imatrix *m);
 
 /* Entries in file order. Borrowed: they live as long as m. */
 size_t mpq_imatrix_count(const struct mpq_imatrix *m);

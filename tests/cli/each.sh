@@ -183,6 +183,19 @@ cp "$sums" sums.jsonl; tail -c 20000 "$text" >calib.txt
 run 1 mpq-eval $inputs --resume again "$model"; one_line; says "the output of another command"
 head -c 20000 "$text" >calib.txt
 run 0 mpq-eval -q $inputs --resume again "$model"; same again full
+# what comes through a pipe is read once, and told apart as well
+piped=$(echo "$inputs" | sed 's/-c calib.txt/-c -/')
+sh_run 0 "mpq-eval -q $piped '$model' <calib.txt"; cp out piped
+grep -v '^##mpq' piped >a; grep -v '^##mpq' full >b; same a b
+head -c $(($(wc -c <piped) - 60)) piped >again
+sh_run 1 "tail -c 20000 '$text' | mpq-eval $piped --resume again '$model'"; one_line; says "the output of another command"
+sh_run 0 "cat calib.txt | mpq-eval -q $piped --resume again '$model'"; same again piped
+mpq-stats -q -c calib.txt --ctx 64 --samples 4 -f hessian -o h.st "$model"
+how="--chunks 1 --ctx 64 -x $text --only kld --each q4_0 -l 4-4 --pack gptq"
+run 0 mpq-eval -q $how --hessian h.st "$model"; rows out >a
+mkfifo pipe; cat h.st >pipe &
+run 0 mpq-eval -q $how --hessian pipe "$model"; rows out >b; same a b
+sh_run 2 "cat h.st | mpq-eval $how --hessian - --resume fresh '$model'"; says "no file that could be told from another"; absent fresh
 
 # so is a task whose answers are taken otherwise
 alias() { printf '{"prompt": "2 and 2 is", "answer": "four", "gold": "x", "aliases": ["%s"]}\n' "$1" >alias.jsonl; }

@@ -19,6 +19,7 @@ fail() { failed=$((failed + 1)); echo "FAIL: $*"; }
 skip() { skipped=$((skipped + 1)); echo "skipped: $*"; }
 
 # run STATUS COMMAND...: runs it with output in ./out and ./err, asserts the exit status.
+# Never within $(): what is counted there is lost.
 run() {
     want=$1; shift
     "$@" >out 2>err; got=$?

@@ -126,12 +126,12 @@ sh_run 1 "cat p0.tsv p2.tsv | mpq-score -m kld"; one_line; says "a second model 
 run 1 mpq-score -m kld p0.tsv p2.tsv; one_line; says "p2.tsv: another task than in p0.tsv"
 { echo '##ref id=aa name=a'; cat part0.tsv; } >p2.tsv; sed 's/^##ref id=aa/##ref id=bb/' p2.tsv >p3.tsv
 run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "p3.tsv: another reference than in p2.tsv"
-for what in calib imatrix hessian; do
-    { echo "##$what id=aa"; cat part0.tsv; } >p2.tsv; { echo "##$what id=bb"; cat part1.tsv; } >p3.tsv
-    run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "in p2.tsv: ##$what id=bb"
+pack="##pack rtn effort=default"
+{ echo "$pack"; cat part0.tsv; } >p2.tsv
+for other in "##pack rtn effort=fast" "$pack calib=aa" "$pack imatrix=bb" "$pack int8"; do
+    { echo "$other"; cat part1.tsv; } >p3.tsv
+    run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "p3.tsv: another quantizer than in p2.tsv: $other"
 done
-{ echo "##pack rtn effort=default"; cat part0.tsv; } >p2.tsv; { echo "##pack rtn effort=fast"; cat part1.tsv; } >p3.tsv
-run 1 mpq-score -m kld p2.tsv p3.tsv; one_line; says "p3.tsv: another quantizer than in p2.tsv: ##pack rtn effort=fast"
 # another text beside it is none of these, nor are objectives of their own
 { echo "$text" | sed 's/wiki/web/; s/aa/bb/'; cat p1.tsv; } >p2.tsv
 run 0 mpq-score -m kld p0.tsv p2.tsv; same out kld.tsv

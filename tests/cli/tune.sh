@@ -57,10 +57,10 @@ run 0 mpq-pack -q -p plan.tsv --effort fast -o three.gguf "$tiny"
 run 0 mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
     --only kld one.gguf
 cp out weighed
-mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
-    --only kld two.gguf >out; same weighed out
-mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
-    --only kld three.gguf >out
+run 0 mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
+    --only kld two.gguf; same weighed out
+run 0 mpq-eval -q --ref "$tiny" -x "$top/examples/tiny-model/text.valid.txt" --chunks 2 \
+    --only kld three.gguf
 if cmp -s weighed out; then fail "a text does not weigh the rounding"; else pass; fi
 
 # the embedding of a tied model, which is the output too
@@ -94,14 +94,15 @@ run 2 mpq-pack -p plan.tsv -m awq -o f "$tiny"; says "-m awq takes -c FILE, or -
 run 2 mpq-pack -p plan.tsv -m awq -c "$text" --damp 0.1 -o f "$tiny"
 says "--damp is for -m gptq"
 head -c 3000 "$text" >some; some=some
-kld() { # kld REF FILE [OPTION...]
-    ref=$1 file=$2; shift 2
+kld() { # kld NAME REF FILE [OPTION...]: the divergence, into NAME.kld
+    name=$1 ref=$2 file=$3; shift 3
     run 0 mpq-eval -q --ref "$ref" -x "$some" --ctx 128 --chunks 8 "$@" "$file"
-    awk -F '\t' '$3 == "kld" { print $4 }' out
+    awk -F '\t' '$3 == "kld" { print $4 }' out >"$name.kld"
 }
-# less A B [TIMES]: A is less than TIMES (1.3) B
+# less A B [TIMES]: the divergence A.kld, above 0, is less than TIMES (1.3) B.kld
 less() {
-    run 0 awk -v a="$1" -v b="$2" -v by="${3:-1.3}" 'BEGIN { exit !(a != "" && a + 0 < b * by) }'
+    run 0 awk -v a="$(cat "$1.kld")" -v b="$(cat "$2.kld")" -v by="${3:-1.3}" \
+        'BEGIN { exit !(a > 0 && a < b * by) }'
 }
 for net in llama qwen2 qwen3 gemma gemma2 gemma3 llama-tied mistral; do
     cp -R "$top/tests/data/nets/$net" "$net"
@@ -112,23 +113,25 @@ for net in llama qwen2 qwen3 gemma gemma2 gemma3 llama-tied mistral; do
     run 0 mpq-pack -q -p net.tsv -c some --ctx 64 -o rtn.st "$net"
     run 0 mpq-pack -v -p net.tsv -m awq -c some --ctx 64 -o awq.st "$net"
     says "attn_norm: takes scales over"
-    less "$(kld "$net" awq.st)" "$(kld "$net" rtn.st)" 3
+    kld rtn "$net" rtn.st; kld awq "$net" awq.st
+    less awq rtn 3
     run 0 mpq-pack -q -p net.tsv -f fake -m awq -c some --ctx 64 -j 1 -o awq.fake "$net"
-    less "$(kld "$net" awq.fake --config "$net")" "$(kld "$net" rtn.st)" 3
+    kld awq "$net" awq.fake --config "$net"
+    less awq rtn 3
 done
 some=$valid
 hf=$top/examples/tiny-model
 plan q3_k "$(printf 'blk.1.ffn_up\tf32')" >plan.tsv
 run 0 mpq-pack -q -p plan.tsv -o rtn.gguf "$tiny"
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -j 1 -o awq.gguf "$tiny"
-for m in rtn awq; do kld "$tiny" $m.gguf >$m.kld; done
-run 0 awk -v a="$(cat awq.kld)" -v b="$(cat rtn.kld)" 'BEGIN { exit !(a > 0 && a < 0.97 * b) }'
+for m in rtn awq; do kld $m "$tiny" $m.gguf; done
+less awq rtn 0.97
 run 0 mpq-pack --check plan.tsv awq.gguf
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -j 3 -o three.gguf "$tiny"
 same awq.gguf three.gguf
 run 0 mpq-stats -q -c "$text" --ctx 128 --samples 128 -f hessian -o h "$tiny"
 run 0 mpq-pack -q -p plan.tsv -m awq --hessian h -o three.gguf "$tiny"
-less "$(kld "$tiny" three.gguf)" "$(cat awq.kld)"
+kld three "$tiny" three.gguf; less three awq
 # a file of another layer, or with tokens that weigh by gradients
 run 0 mpq-stats -q -c "$text" --ctx 128 --samples 8 -l 1 -f hessian -o one "$tiny"
 for m in gptq awq; do
@@ -173,7 +176,7 @@ if command -v python3 >/dev/null; then
     done
 fi
 run 0 mpq-pack -q -p plan.tsv -m awq -c "$text" --ctx 128 -o hf.gguf "$hf"
-less "$(kld "$tiny" hf.gguf)" "$(cat awq.kld)"
+kld hf "$tiny" hf.gguf; less hf awq
 # what is quantized and stays so takes nothing over
 plan q8_0 >eight.tsv
 run 0 mpq-pack -q -p eight.tsv -o eight.gguf "$tiny"
