@@ -3,7 +3,6 @@
 
 #include "base/parse.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -209,23 +208,25 @@ static int
 go_on(struct each_job *e, const struct mpq_buf *head, struct mpq_err *err)
 {
     struct mpq_map map = { 0 };
+    struct mpq_out *out = NULL;
     struct stat st;
     uint64_t keep = 0;
     int rc = -1;
 
-    const int is_there = stat(ev.resume, &st) == 0;
-    if (is_there && !S_ISREG(st.st_mode))
+    if (stat(ev.resume, &st) == 0 && !S_ISREG(st.st_mode))
         return mpq_fail(err, MPQ_EUSAGE, "--resume: %s is no regular file", ev.resume);
-    if (is_there && mpq_map_open(&map, ev.resume, err) < 0)
-        return -1;
-    if (look(e, &map, head, &keep, err) < 0)
+    /* locked before it is looked at: what is there stays as it is seen */
+    if (mpq_out_append(&out, ev.resume, err) < 0 || mpq_out_map(out, &map, err) < 0 ||
+        look(e, &map, head, &keep, err) < 0)
         goto out;
     if (e->is_finished) {
         rc = 0;
         goto out;
     }
-    if (mpq_out_append(&e->j->out, ev.resume, keep, err) < 0)
+    if (mpq_out_cut(out, keep, err) < 0)
         goto out;
+    e->j->out = out;
+    out = NULL;
     const size_t rows = keep ? (size_t)keep - head->len : 0;
     mpq_tsv_go_on(&e->j->w, e->j->out, rows ? (const char *)map.data + head->len : NULL,
                   rows);
@@ -236,6 +237,7 @@ go_on(struct each_job *e, const struct mpq_buf *head, struct mpq_err *err)
         cli_note("%s: %zu rows are there", ev.resume, e->n_known);
     rc = 0;
 out:
+    mpq_out_free(out);
     mpq_map_close(&map);
     return rc;
 }

@@ -49,11 +49,12 @@ struct mpq_out; /* an output under way: a file that is not there yet, or a pipe 
  * renamed by mpq_out_close; mpq_out_free, or a signal, removes it. */
 MPQ_MUST_CHECK int
 mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err);
-/* PATH itself, made where it is not there, of which the first KEEP bytes stay; the rest
- * is written in place, and stays whatever happens. -1 also when another program is
- * doing the same. */
-MPQ_MUST_CHECK int mpq_out_append(struct mpq_out **out, const char *path, uint64_t keep,
-                                  struct mpq_err *err);
+/* PATH itself, made where it is not there, to be gone on with from its end; what is
+ * written stays whatever happens. -1 also when another program is doing the same. */
+MPQ_MUST_CHECK int
+mpq_out_append(struct mpq_out **out, const char *path, struct mpq_err *err);
+/* Of such a file, before anything is written: only its first N bytes stay. */
+MPQ_MUST_CHECK int mpq_out_cut(struct mpq_out *out, uint64_t n, struct mpq_err *err);
 MPQ_MUST_CHECK int
 mpq_out_write(struct mpq_out *out, const void *bytes, size_t n, struct mpq_err *err);
 /* N zero bytes (padding). */

@@ -24,7 +24,8 @@ enum { OUT_BUFFER = 1 << 18, MAX_OUTPUTS = 48 };
 
 struct mpq_out {
     int fd;
-    int is_file;
+    int is_file;      /* that is renamed at the end */
+    int is_appended;  /* that has its name */
     char *path, *tmp; /* NULL for standard output */
     unsigned char *buffer;
     size_t used;
@@ -162,38 +163,50 @@ mpq_out_open(struct mpq_out **out, const char *path, struct mpq_err *err)
 }
 
 int
-mpq_out_append(struct mpq_out **out, const char *path, uint64_t keep,
-               struct mpq_err *err)
+mpq_out_append(struct mpq_out **out, const char *path, struct mpq_err *err)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
     struct mpq_out *o;
     struct stat st;
 
     *out = NULL;
-    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0 || fstat(fd, &st) < 0 || mpq_out_open(&o, NULL, err) < 0) {
+    /* to be read too: closing any other descriptor of it would end the lock */
+    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0 || mpq_out_open(&o, NULL, err) < 0) {
         mpq_fail_errno(err, "%s", path);
         if (fd >= 0)
             close(fd);
         return -1;
     }
     o->fd = fd;
+    o->is_appended = 1;
     if (!(o->path = mpq_strdup(path)))
         mpq_fail(err, MPQ_ENOMEM, "%s: out of memory", path);
-    else if (!S_ISREG(st.st_mode))
-        mpq_fail(err, MPQ_EDATA, "%s: is no regular file", path);
     else if (fcntl(fd, F_SETLK, &lock) < 0 && (errno == EACCES || errno == EAGAIN))
         mpq_fail(err, MPQ_ESYS, "%s: another program is writing it", path);
-    else if (keep > (uint64_t)st.st_size || ftruncate(fd, (off_t)keep) < 0 ||
-             lseek(fd, 0, SEEK_END) < 0)
-        mpq_fail_errno(err, "%s: cutting it to %" PRIu64 " bytes", path, keep);
+    else if (fstat(fd, &st) < 0 || lseek(fd, 0, SEEK_END) < 0)
+        mpq_fail_errno(err, "%s", path);
+    else if (!S_ISREG(st.st_mode))
+        mpq_fail(err, MPQ_EDATA, "%s: is no regular file", path);
     else {
-        o->size = keep;
+        o->size = (uint64_t)st.st_size;
         *out = o;
         return 0;
     }
     mpq_out_free(o);
     return -1;
+}
+
+int
+mpq_out_cut(struct mpq_out *o, uint64_t n, struct mpq_err *err)
+{
+    if (n > o->size)
+        return mpq_fail(err, MPQ_EDATA, "%s: has only %" PRIu64 " bytes", o->path,
+                        o->size);
+    if (ftruncate(o->fd, (off_t)n) < 0 || lseek(o->fd, 0, SEEK_END) < 0)
+        return mpq_fail_errno(err, "%s: cutting it to %" PRIu64 " bytes", o->path, n);
+    o->size = n;
+    return 0;
 }
 
 const char *
@@ -261,7 +274,7 @@ mpq_out_map(struct mpq_out *o, struct mpq_map *map, struct mpq_err *err)
         return -1;
     /* standard output may be a regular file, but one open for writing only */
     snprintf(self, sizeof self, "/proc/self/fd/%d", o->fd);
-    if (!o->is_file)
+    if (!o->is_file && !o->is_appended)
         fd = open(self, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* it may be a fifo */
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
         (uintmax_t)st.st_size == o->size && o->size)
@@ -276,15 +289,17 @@ mpq_out_close(struct mpq_out *o, struct mpq_err *err)
 {
     int rc = mpq_out_flush(o, err);
 
-    if (rc == 0 && o->is_file) {
+    if (rc == 0 && (o->is_file || o->is_appended)) {
         if (fsync(o->fd) < 0)
             rc = mpq_fail_errno(err, "%s", o->path);
         if (close(o->fd) < 0 && rc == 0)
             rc = mpq_fail_errno(err, "%s", o->path);
         o->fd = -1;
-        if (rc == 0 && rename(o->tmp, o->path) < 0)
+    }
+    if (rc == 0 && o->is_file) {
+        if (rename(o->tmp, o->path) < 0) {
             rc = mpq_fail_errno(err, "%s", o->path);
-        if (rc == 0) {
+        } else {
             if (o->slot >= 0)
                 unfinished[o->slot] = NULL;
             o->slot = -1;

@@ -252,13 +252,17 @@ START_TEST(an_output_can_be_gone_on_with)
     char path[256];
 
     snprintf(path, sizeof path, "%s/append", dir);
-    ck_assert_int_eq(mpq_out_append(&out, path, 0, &err), 0);
+    ck_assert_int_eq(mpq_out_append(&out, path, &err), 0);
     ck_assert_int_eq(mpq_out_write(out, "first second", 12, &err), 0);
     ck_assert_int_eq(mpq_out_flush(out, &err), 0);
     mpq_out_free(out); /* as if ended: it stays */
-    ck_assert_int_eq(mpq_out_append(&out, path, 13, &err), -1);
-    ck_assert_ptr_nonnull(strstr(err.text, "cutting it to 13 bytes"));
-    ck_assert_int_eq(mpq_out_append(&out, path, 6, NULL), 0);
+    ck_assert_int_eq(mpq_out_append(&out, path, NULL), 0);
+    ck_assert_int_eq(mpq_out_cut(out, 13, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "has only 12 bytes"));
+    ck_assert_int_eq(mpq_out_map(out, &map, NULL), 1);
+    ck_assert_int_eq(memcmp(map.data, "first second", 12), 0);
+    mpq_map_close(&map);
+    ck_assert_int_eq(mpq_out_cut(out, 6, NULL), 0);
     ck_assert_uint_eq(mpq_out_size(out), 6);
     ck_assert_int_eq(mpq_out_write(out, "third", 5, NULL), 0);
     ck_assert_int_eq(mpq_out_close(out, NULL), 0);
@@ -268,9 +272,9 @@ START_TEST(an_output_can_be_gone_on_with)
     mpq_map_close(&map);
     unlink(path);
     err = (struct mpq_err){ 0 };
-    ck_assert_int_eq(mpq_out_append(&other, "/dev/null", 0, &err), -1);
+    ck_assert_int_eq(mpq_out_append(&other, "/dev/null", &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "is no regular file"));
-    ck_assert_int_eq(mpq_out_append(&other, "/no/such", 0, &err), -1);
+    ck_assert_int_eq(mpq_out_append(&other, "/no/such", &err), -1);
 }
 END_TEST
 
