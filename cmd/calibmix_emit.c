@@ -32,6 +32,25 @@ read_ctx(const struct calibmix_job *j, struct mpq_err *err)
     return 0;
 }
 
+/* "source id=" and 16 hex digits, then a name. */
+static int
+check_ids(const struct calibmix_job *j, struct mpq_err *err)
+{
+    static const char begin[] = "source id=", middle[] = " name=";
+
+    for (size_t k = 0; k < mpq_tsv_meta_count(j->mix); k++) {
+        const char *line = mpq_tsv_meta(j->mix, k);
+        if (!mpq_text_begins(line, "source "))
+            continue;
+        const char *id = line + sizeof begin - 1;
+        if (!mpq_text_begins(line, begin) || strspn(id, "0123456789abcdef") != 16 ||
+            !mpq_text_begins(id + 16, middle))
+            return mpq_fail(err, MPQ_EDATA, "%s: ##%.200s: not ##%s(16 digits)%sFILE",
+                            mpq_tsv_name(j->mix), line, begin, middle);
+    }
+    return 0;
+}
+
 /* Is source I what it was when its share was found? A table made by hand does not say.
  */
 static int
@@ -60,7 +79,7 @@ read_choice(struct calibmix_job *j, struct mpq_err *err)
     double sum = 0;
 
     if (mpq_tsv_read(&j->mix, calibmix.emit, "mix", err) < 0 || read_ctx(j, err) < 0 ||
-        (source = mpq_tsv_need(j->mix, "source", err)) < 0 ||
+        check_ids(j, err) < 0 || (source = mpq_tsv_need(j->mix, "source", err)) < 0 ||
         (weight = mpq_tsv_need(j->mix, "weight", err)) < 0 ||
         (chosen = mpq_tsv_need(j->mix, "chosen", err)) < 0)
         return -1;

@@ -326,6 +326,23 @@ put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
     return put_objectives(j, w, err) < 0 || put_rows(j, w, err) < 0 ? -1 : 0;
 }
 
+/* Says where a probe was rounded in another way than the first: the objectives then
+ * differ by that too. */
+static void
+say_quantizers(const struct score_tables *t)
+{
+    const struct mpq_tsv *first = NULL;
+
+    for (size_t i = 0; i < t->n; i++) {
+        const char *here = score_quantizer(t->all[i]);
+        if (here && !first)
+            first = t->all[i];
+        else if (here && strcmp(here, score_quantizer(first)) != 0)
+            cli_note("%s: another quantizer than in %s: ##%s", mpq_tsv_name(t->all[i]),
+                     mpq_tsv_name(first), here);
+    }
+}
+
 int
 score_probes(char **names, size_t n, struct mpq_err *err)
 {
@@ -343,6 +360,7 @@ score_probes(char **names, size_t n, struct mpq_err *err)
          score_one_whole(j.tables.all, j.tables.n, err) < 0) ||
         compute(&j, err) < 0)
         goto out;
+    say_quantizers(&j.tables);
     say_negative(&j);
     rc = score_write(&j.tables, "damage", put_all, &j, err);
 out:

@@ -59,6 +59,15 @@ static const struct kind {
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
+const char *
+score_quantizer(const struct mpq_tsv *t)
+{
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
+        if (mpq_text_begins(mpq_tsv_meta(t, i), "pack "))
+            return mpq_tsv_meta(t, i);
+    return NULL;
+}
+
 /* A line, and in which table it stands. */
 struct place {
     const struct mpq_tsv *table;

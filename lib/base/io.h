@@ -30,7 +30,8 @@ mpq_map_open_file(struct mpq_map *m, const char *path, struct mpq_err *err);
 MPQ_MUST_CHECK int
 mpq_map_fd(struct mpq_map *m, int fd, const char *name, struct mpq_err *err);
 void mpq_map_close(struct mpq_map *m);
-/* Tells the kernel that [offset, offset + size) is no longer needed, so that a model larger than memory does not crowd out the rest. */
+/* Tells the kernel that [offset, offset + size) is no longer needed, so that a model
+ * larger than memory does not crowd out the rest. */
 void mpq_map_drop(const struct mpq_map *m, uint64_t offset, uint64_t size);
 
 /* An unlinked temporary file in $TMPDIR (default /tmp): its descriptor, or -1. */

@@ -3,7 +3,6 @@
 #include "method/alloc_own.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { NAMED = 3 };
 

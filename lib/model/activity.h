@@ -32,7 +32,8 @@ struct mpq_input {
 
 struct mpq_activity; /* opaque */
 
-/* For the sequences Q, borrowed, as F passes them; F's tap is taken until the end. */
+/* For the sequences Q, borrowed, as F passes them. F, borrowed too, must have no tap of
+ * another while a layer is counted. */
 MPQ_MUST_CHECK int
 mpq_activity_new(struct mpq_activity **out, struct mpq_forward *f,
                  const struct mpq_seqs *q, enum mpq_activity_kind kind,

@@ -22,7 +22,8 @@ enum {
 static size_t
 block_positions(const struct mpq_net *net, size_t n)
 {
-    const size_t share = net->n_head / net->n_head_kv, most = SCORES / (share * n);
+    const size_t share = net->n_head / net->n_head_kv;
+    const size_t most = SCORES / share / (n ? n : 1);
 
     return most < 1 ? 1 : most < POSITIONS ? most : POSITIONS;
 }

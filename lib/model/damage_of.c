@@ -95,6 +95,19 @@ add_rows(const struct mpq_damage *d, size_t i, size_t j, double *damage, double 
     return add_pair(d, d->group[i], j, share_of_group(d, i, j), damage, se);
 }
 
+/* The unit whose row for type J add_rows did not find. */
+static const char *
+missing_unit(const struct mpq_damage *d, size_t i, size_t j)
+{
+    double damage = 0, se = 0;
+
+    if (d->own[i] == SIZE_MAX && d->group[i] != SIZE_MAX)
+        return d->units[d->group[i]].name;
+    if (d->own[i] != SIZE_MAX && add_pair(d, d->own[i], j, 1, &damage, &se) < 0)
+        return d->units[d->own[i]].name;
+    return "output";
+}
+
 static int
 measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *damage,
          double *se, struct mpq_err *err)
@@ -112,10 +125,7 @@ measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *dam
     }
     if (rc < 0)
         return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file,
-                        d->own[i] != SIZE_MAX     ? d->units[d->own[i]].name
-                        : d->group[i] != SIZE_MAX ? d->units[d->group[i]].name
-                                                  : "output",
-                        name);
+                        missing_unit(d, i, j), name);
     if (mpq_damage_has(d, i))
         return 0;
     if (j == d->n_types || isnan(d->mean[j]))

@@ -259,12 +259,6 @@ mpq_tokenizer_bos(const struct mpq_tokenizer *t)
     return t->bos;
 }
 
-int64_t
-mpq_tokenizer_eos(const struct mpq_tokenizer *t)
-{
-    return t->eos;
-}
-
 int
 mpq_tokenizer_is_eog(const struct mpq_tokenizer *t, uint32_t id)
 {

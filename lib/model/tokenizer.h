@@ -63,10 +63,9 @@ void mpq_tokenizer_decode(const struct mpq_tokenizer *t, const uint32_t *ids, si
 /* The bytes that one token stands for (a control token: its name); borrowed, not
  * NUL-terminated; may be a part of a character. */
 const char *mpq_tokenizer_piece(const struct mpq_tokenizer *t, uint32_t id, size_t *n);
-/* Special ids, -1 where the model has none. EOG: is generation over at ID (eos, eot
- * and the like)? */
+/* The id of BOS, -1 where the model has none. */
 int64_t mpq_tokenizer_bos(const struct mpq_tokenizer *t);
-int64_t mpq_tokenizer_eos(const struct mpq_tokenizer *t);
+/* Is generation over at ID (eos, eot and the like)? */
 int mpq_tokenizer_is_eog(const struct mpq_tokenizer *t, uint32_t id);
 /* Does the model ask for BOS before every text? */
 int mpq_tokenizer_adds_bos(const struct mpq_tokenizer *t);

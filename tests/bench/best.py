@@ -10,9 +10,9 @@ from CALIB alone, the peer by llama-imatrix (all of it). Divergence from MODEL i
 llama-perplexity on the first chunks of TEXT, and of --texts for the files that are held
 against each other; of --tasks (JSONL), by mpq-eval, the share that they solve, and how
 many come out otherwise than with MODEL. WORK keeps what is measured, in measured.tsv
-(file text bytes kl se same) and tasks/, and is gone on from. --controls: our plan of each
-size beside our uniform, random and inverted ones, rounded, on 40 chunks of the held-back
-part of CALIB.
+(file text bytes kl se same) and tasks/, and is gone on from; begun with other inputs it
+is refused. --controls: our plan of each size beside our uniform, random and inverted
+ones, rounded, on 40 chunks of the held-back part of CALIB.
 
 A preset is a name such as Q4_K_M. A uniform pair is --pure with one type for the
 embedding and one for all else; of the pairs that fit into a size, the --nearest largest
@@ -22,7 +22,9 @@ stands beside it.
 """
 
 import argparse
+import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -49,6 +51,32 @@ def run(command):
 def number(text):
     m = re.fullmatch(r"([0-9.]+)(M|MB|MiB|)", text)
     return int(float(m[1]) * {"": 1, "M": 10**6, "MB": 10**6, "MiB": 2**20}[m[2]])
+
+
+def digest(path):
+    h = hashlib.blake2b(digest_size=8)
+    with open(path, "rb") as f:
+        while block := f.read(1 << 20):
+            h.update(block)
+    return h.hexdigest()
+
+
+def hold_inputs(o, texts, tasks):
+    """What WORK was begun with stays: its figures go by names alone."""
+    now = {"chunks": o.chunks, "model": digest(o.model), "calib": digest(o.calib)}
+    for path in [o.text, *texts, *tasks]:
+        now[os.path.basename(path)] = digest(path)
+    path = os.path.join(o.work, "inputs.json")
+    before = {}
+    if os.path.exists(path):
+        with open(path) as f:
+            before = json.load(f)
+    for key in now.keys() & before.keys():
+        if now[key] != before[key]:
+            sys.exit(f"{o.work}: was begun with another {key}: give another folder")
+    with open(path + ".part", "w") as f:
+        json.dump(before | now, f, indent=1)
+    os.rename(path + ".part", path)
 
 
 class Bench:
@@ -188,6 +216,8 @@ def paired(theirs, ours):
     """Mean of ours less theirs over the items, and its standard error."""
     d = [ours[i] - theirs[i] for i in theirs]
     mean = sum(d) / len(d)
+    if len(d) == 1:
+        return mean, math.nan
     return mean, (sum((x - mean) ** 2 for x in d) / (len(d) - 1) / len(d)) ** 0.5
 
 
@@ -215,6 +245,7 @@ def main():
     o.calib = os.path.abspath(o.calib)
     texts = [o.text] + [t for t in o.texts.split(",") if t]
     tasks = [t for t in o.tasks.split(",") if t]
+    hold_inputs(o, texts, tasks)
     presets = [x for x in o.presets.split(",") if x]
     for name in presets:
         b.measure(name)

@@ -93,6 +93,8 @@ bad 1 "bytes.txt: " mpq-calibmix --ctx 64 -s bytes.txt -T text.txt "$model"
 printf '{"text": "one"}\n{"txt": 1}\n' >lines.jsonl
 bad 1 "lines.jsonl:2: neither text nor prompt" mpq-calibmix --ctx 64 -s lines.jsonl -T text.txt "$model"
 printf '#source\tweight\tchosen\ntext.txt\t0.5\t1\n' >light.tsv
+sed 's/^##source id=./##source id=/' mix.tsv >ids.tsv
+bad 1 "not ##source id=(16 digits) name=FILE" mpq-calibmix --emit ids.tsv "$model"
 bad 1 "sum to 0.5, not to 1" mpq-calibmix --emit light.tsv "$model"
 printf '#source\tweight\tchosen\ntext.txt\t1\t1\n' >all.tsv
 bad 3 "its share is" mpq-calibmix --emit all.tsv -n 100000 --ctx 64 "$model"

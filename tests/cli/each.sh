@@ -255,6 +255,7 @@ run 0 mpq-eval -j 1 $how --each back --ref "$model" packed.gguf; same out back
 rows back | head -9 >cut; grep '^#' back | grep -v '^##end' | cat - cut >part.tsv
 run 0 mpq-eval -q $how --each back --ref "$model" --resume part.tsv packed.gguf
 tail -1 back >want; tail -1 part.tsv >got; same want got
+run 2 mpq-eval --each q4_0,back --ref "$model" -x "$text" packed.gguf; says "--each back goes with no type"
 head -c 300 /dev/zero >zeros; cp zeros was
 run 1 mpq-eval -q $how --each back --ref "$model" --resume zeros packed.gguf; one_line; same zeros was
 run 2 mpq-eval -q $how --each back --ref "$model" --resume /dev/full packed.gguf; says "no regular file"

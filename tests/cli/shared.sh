@@ -2,7 +2,7 @@
 # What all programs share: help, version, misuse, messages, exit status.
 . "$(dirname "$0")/lib.sh"
 
-for tool in mpq-stats mpq-score mpq-alloc mpq-pack; do
+for tool in mpq-stats mpq-score mpq-calibmix mpq-alloc mpq-pack mpq-eval; do
     run 0 $tool --help; silent
     prints "usage: $tool"
     prints "--output FILE"

@@ -28,6 +28,7 @@ run 2 mpq-pack -p plan.tsv -m hqq --hessian h -o f "$tiny"; says "-m hqq takes n
 run 2 mpq-pack -p plan.tsv --damp 0.1 -o f "$tiny"; says "--damp is for -m gptq"
 run 2 mpq-pack -p plan.tsv --ctx 64 -o f "$tiny"; says "--ctx is for -c FILE"
 run 2 mpq-pack -p plan.tsv --resume "$tiny"; says "--resume takes -o FILE"
+run 2 mpq-pack -p plan.tsv --resume -o /dev/full "$tiny"; says "/dev/full is a pipe or a device"
 run 2 mpq-pack -p - -m gptq -c - -o f "$tiny"; says "standard input is asked for twice"
 run 1 mpq-pack -p plan.tsv -m gptq -c absent -o f "$tiny"; says "absent: No such file"
 head -c 300 "$text" >short

@@ -17,7 +17,7 @@ struct sums {
     const struct mpq_weight *weight[2048];
     double sum[2048][2], size[2048][2];
     size_t n, tokens[2048];
-    float *all; /* every gradient, one after another, where they are to be compared */
+    float *all; /* [n_all] every gradient, one after another */
     size_t n_all, room;
 };
 

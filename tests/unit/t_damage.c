@@ -157,9 +157,22 @@ START_TEST(a_missing_pair_is_an_error_unless_the_layer_could_not_have_it)
     ck_assert_int_eq(mpq_damage_of(&d, EMBED, MPQ_TYPE(MPQ_Q5_0), &damage, &se, &err),
                      -1);
     ck_assert_str_eq(err.text, "x: no row at all for type q5_0");
+    err.code = 0;
     ck_assert_int_eq(mpq_damage_unmeasured(&d, Q0, MPQ_TYPE(MPQ_Q8_0)), 0);
     /* rows of 32 keep q4_k from the layer, so it has no row; ffn_down could take it */
     ck_assert_int_eq(mpq_damage_unmeasured(&d, DOWN0, MPQ_TYPE(MPQ_Q4_K)), 1);
+    close_table();
+    /* of the two uses of a tied embedding the one that lacks its row is named */
+    ck_assert_int_eq(read_table(DAMAGE "token_embd\tq8_0\t8.5\t6400\t1\t0\n"
+                                       "output\tq4_0\t4.5\t6400\t2\t0\n"),
+                     0);
+    ck_assert_int_eq(mpq_damage_of(&d, EMBED, MPQ_TYPE(MPQ_Q8_0), &damage, &se, &err),
+                     -1);
+    ck_assert_str_eq(err.text, "x: no row for unit output, q8_0");
+    err.code = 0;
+    ck_assert_int_eq(mpq_damage_of(&d, EMBED, MPQ_TYPE(MPQ_Q4_0), &damage, &se, &err),
+                     -1);
+    ck_assert_str_eq(err.text, "x: no row for unit token_embd, q4_0");
     close_table();
 }
 END_TEST

@@ -185,6 +185,7 @@ static const struct {
     { "- file: a\n  limit: 0\n", "t.yaml:2: '0' is no number from 1" },
     { "- { file: '' }\n", "an empty file name" },
     { "- { file: a, pattern: '' }\n", "an empty value" },
+    { "- { file: a, pattern: x, match: word }\n", "match and pattern: one of them" },
 };
 
 START_TEST(broken_lists_are_refused)
