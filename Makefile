@@ -36,7 +36,7 @@ FLAGS += $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 LIBS  := $(shell $(PKG_CONFIG) --libs $(PKGS) 2>/dev/null) -lm -lpthread
 
 tools   := $(patsubst cmd/%.c,$B/%,$(wildcard cmd/mpq-*.c))
-cli_obj := $(patsubst %.c,$B/%.o,$(filter-out cmd/mpq-% cmd/calibmix_% cmd/eval_% cmd/pack_% cmd/score_% cmd/stats_%,$(wildcard cmd/*.c)))
+cli_obj := $(patsubst %.c,$B/%.o,$(filter-out cmd/mpq-% cmd/calibmix_% cmd/eval_% cmd/pack_% cmd/rounding% cmd/score_% cmd/stats_%,$(wildcard cmd/*.c)))
 lib_obj := $(patsubst %.c,$B/%.o,$(wildcard lib/*/*.c)) $B/rules_data.o
 rules   := $(sort $(wildcard lib/rules/*.yaml))
 units   := $(patsubst tests/unit/%.c,$B/tests/%,$(wildcard tests/unit/t_*.c))
@@ -92,6 +92,7 @@ $(tools): $B/%: $B/cmd/%.o $(cli_obj) $B/libmpq.a
 # Tools in several files.
 $B/mpq-calibmix: $(patsubst %.c,$B/%.o,$(wildcard cmd/calibmix_*.c))
 $B/mpq-eval: $(patsubst %.c,$B/%.o,$(wildcard cmd/eval_*.c))
+$B/mpq-eval $B/mpq-pack: $B/cmd/rounding.o
 $B/mpq-pack: $(patsubst %.c,$B/%.o,$(wildcard cmd/pack_*.c))
 $B/mpq-score: $(patsubst %.c,$B/%.o,$(wildcard cmd/score_*.c))
 $B/mpq-stats: $(patsubst %.c,$B/%.o,$(wildcard cmd/stats_*.c))

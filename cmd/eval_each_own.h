@@ -6,10 +6,8 @@
 
 #include "method/probe.h"
 #include "method/probe_units.h"
-#include "model/calib.h"
 #include "model/layout.h"
 #include "model/tune_each.h"
-#include "quant/imatrix.h"
 
 struct each_job {
     struct ev_job *j;
@@ -23,11 +21,7 @@ struct each_job {
     size_t n_known;  /* rows that are in the output already */
     int is_finished; /* all of it is */
     /* The quantizer. */
-    struct mpq_imatrix *imatrix;
-    struct mpq_importance *importance; /* by the number of the weight */
-    float *means;
-    struct mpq_calib calib;
-    struct mpq_hessian *hessian;
+    struct rounding_inputs inputs; /* importance: by the number of the weight */
     struct mpq_tune_options tuning;
     struct mpq_tune_each *tune;
     size_t n_unreached;

@@ -5,7 +5,6 @@
 #include "method/probe_units.h"
 #include "method/report.h"
 #include "quant/codec.h"
-#include "quant/gptq.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -13,10 +12,8 @@
 struct ev_options ev = { .ctx = 512,
                          .top_k = 64,
                          .max_bytes = 512 << 20,
-                         .effort = MPQ_EFFORT_DEFAULT,
-                         .calib_ctx = 512,
-                         .samples = 128,
-                         .damping = MPQ_GPTQ_DAMPING };
+                         .pack = { ROUNDING_DEFAULTS, .method_option = "--pack",
+                                   .ctx_option = "calib-ctx" } };
 
 const struct cli_opt ev_opts[] = {
     { 'x', "text", CLI_LIST, &ev.texts, 0, 0, "TEXT", "a text to be predicted" },
@@ -51,27 +48,26 @@ const struct cli_opt ev_opts[] = {
       "one unit at a time as each of these, or given back" },
     { 0, "by", CLI_CHOICE, &ev.by, 0, 0, "layer|module|tensor", "what a unit is" },
     { 0, "rest", CLI_FLAG, &ev.rest, 0, 0, NULL, "embedding and output are units too" },
-    { 0, "pack", CLI_CHOICE, &ev.pack, 0, 0, "rtn|hqq|awq|gptq",
+    { 0, "pack", CLI_CHOICE, &ev.pack.method, 0, 0, ROUNDING_METHODS,
       "how to round; awq, gptq need -c or --hessian" },
-    { 0, "effort", CLI_CHOICE, &ev.effort, 0, 0, "fast|default|max",
+    { 0, "effort", CLI_CHOICE, &ev.pack.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
-    { 'c', "calib", CLI_STR, &ev.calib, 0, 0, "FILE",
+    { 'c', "calib", CLI_STR, &ev.pack.calib, 0, 0, "FILE",
       "text to see what matrices are multiplied with" },
-    { 0, "calib-ctx", CLI_U64, &ev.calib_ctx, 1, 1 << 20, "N",
+    { 0, "calib-ctx", CLI_U64, &ev.pack.ctx, 1, 1 << 20, "N",
       "tokens of a sequence of it" },
-    { 0, "samples", CLI_U64, &ev.samples, 1, 1 << 30, "N", "sequences of it at most" },
-    { 0, "hessian", CLI_STR, &ev.hessian, 0, 0, "FILE",
+    { 0, "samples", CLI_U64, &ev.pack.samples, 1, 1 << 30, "N",
+      "sequences of it at most" },
+    { 0, "hessian", CLI_STR, &ev.pack.hessian, 0, 0, "FILE",
       "the same from mpq-stats -f hessian" },
-    { 0, "damp", CLI_DOUBLE, &ev.damping, 0, 10, "X",
+    { 0, "damp", CLI_DOUBLE, &ev.pack.damping, 0, 10, "X",
       "of the Hessian's diagonal, added to it" },
-    { 0, "imatrix", CLI_STR, &ev.imatrix, 0, 0, "FILE",
+    { 0, "imatrix", CLI_STR, &ev.pack.imatrix, 0, 0, "FILE",
       "weigh the rounding by llama-imatrix's file" },
     { 0, "resume", CLI_STR, &ev.resume, 0, 0, "FILE",
       "write FILE, going on from the rows in it" },
     { 0 },
 };
-
-const char *const ev_methods[] = { "rtn", "hqq", "awq", "gptq" };
 
 int
 ev_no_memory(struct mpq_err *err)
@@ -79,10 +75,19 @@ ev_no_memory(struct mpq_err *err)
     return mpq_fail(err, MPQ_ENOMEM, "out of memory");
 }
 
-int
-ev_sees_inputs(void)
+/* Is "back" a word of LIST? */
+static int
+names_back(const char *list)
 {
-    return ev.pack == EV_AWQ || ev.pack == EV_GPTQ;
+    size_t n;
+
+    for (;; list += n + 1) {
+        n = strcspn(list, ",");
+        if (n == strlen("back") && memcmp(list, "back", n) == 0)
+            return 1;
+        if (!list[n])
+            return 0;
+    }
 }
 
 /* Units that are given back their weights: no quantizer, but a reference. */
@@ -115,7 +120,6 @@ check_each(struct mpq_err *err)
                                        "resume", "imatrix", "calib-ctx" };
     static const char *const others[] = { "ref",      "load-ref", "save-ref",
                                           "per-item", "tokens",   "top-k" };
-    const int sees = ev_sees_inputs();
 
     for (size_t i = 0; !ev.each && i < sizeof own / sizeof *own; i++)
         if (cli_given(own[i]))
@@ -123,25 +127,16 @@ check_each(struct mpq_err *err)
     if (!ev.each)
         return cli.has_layers ? mpq_fail(err, MPQ_EUSAGE, "-l is for --each") : 0;
     const int back = strcmp(ev.each, "back") == 0;
+    if (!back && names_back(ev.each))
+        return mpq_fail(err, MPQ_EUSAGE, "--each back goes with no type");
     if (back && check_back(err) < 0)
         return -1;
     for (size_t i = back ? 1 : 0; i < sizeof others / sizeof *others;
          i++) /* [0]: --ref */
         if (cli_given(others[i]))
             return mpq_fail(err, MPQ_EUSAGE, "--%s does not go with --each", others[i]);
-    if (sees ? !ev.calib == !ev.hessian : ev.hessian != NULL)
-        return mpq_fail(err, MPQ_EUSAGE,
-                        sees ? "--pack %s takes either -c FILE or --hessian FILE"
-                             : "--pack %s takes no --hessian: -c or --imatrix weighs"
-                               " its rounding",
-                        ev_methods[ev.pack]);
-    if (!sees && ev.calib && ev.imatrix)
-        return mpq_fail(err, MPQ_EUSAGE, "-c and --imatrix: one of them");
-    if (ev.pack != EV_GPTQ && cli_given("damp"))
-        return mpq_fail(err, MPQ_EUSAGE, "--damp is for --pack gptq");
-    if (!ev.calib && (cli_given("samples") || cli_given("calib-ctx")))
-        return mpq_fail(err, MPQ_EUSAGE, "--%s is for -c FILE",
-                        cli_given("samples") ? "samples" : "calib-ctx");
+    if (rounding_check(&ev.pack, err) < 0)
+        return -1;
     if (ev.resume && (cli.output || strcmp(ev.resume, "-") == 0))
         return mpq_fail(err, MPQ_EUSAGE,
                         "--resume FILE is the output itself: a file, and no -o");
@@ -162,9 +157,9 @@ ev_check_options(const char *model, struct mpq_err *err)
         inputs += strcmp(ev.tasks.items[i], "-") == 0;
     inputs += ev.ref && strcmp(ev.ref, "-") == 0;
     inputs += ev.load && strcmp(ev.load, "-") == 0;
-    inputs += ev.calib && strcmp(ev.calib, "-") == 0;
-    inputs += ev.hessian && strcmp(ev.hessian, "-") == 0;
-    inputs += ev.imatrix && strcmp(ev.imatrix, "-") == 0;
+    inputs += ev.pack.calib && strcmp(ev.pack.calib, "-") == 0;
+    inputs += ev.pack.hessian && strcmp(ev.pack.hessian, "-") == 0;
+    inputs += ev.pack.imatrix && strcmp(ev.pack.imatrix, "-") == 0;
     if (inputs > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input ('-') is taken %zu times",
                         inputs);

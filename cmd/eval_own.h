@@ -3,6 +3,7 @@
 #define MPQ_CMD_EVAL_OWN_H
 
 #include "cli.h"
+#include "rounding.h"
 
 #include "method/report.h"
 
@@ -13,13 +14,10 @@ struct ev_options {
     uint64_t ctx, stride, chunks, limit, top_k, max_bytes;
     int per_item, show_tokens, parse_special, int8;
     /* --each */
-    const char *each, *calib, *hessian, *imatrix, *resume;
-    int by, rest, pack, effort; /* by: enum mpq_probe_by */
-    uint64_t calib_ctx, samples;
-    double damping;
+    const char *each, *resume;
+    int by, rest; /* by: enum mpq_probe_by */
+    struct rounding pack;
 };
-enum { EV_RTN, EV_HQQ, EV_AWQ, EV_GPTQ };
-extern const char *const ev_methods[];
 extern struct ev_options ev;
 extern const struct cli_opt ev_opts[];
 
@@ -53,8 +51,6 @@ struct ev_job {
 };
 
 int ev_no_memory(struct mpq_err *err);
-/* Does --pack choose codes from what matrices are multiplied with? */
-int ev_sees_inputs(void);
 /* What cannot be wanted together, MODEL being the operand. */
 MPQ_MUST_CHECK int ev_check_options(const char *model, struct mpq_err *err);
 /* The metrics that are to be measured. */

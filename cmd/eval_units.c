@@ -6,31 +6,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Is "back" a word of LIST? */
-static int
-names_back(const char *list)
-{
-    size_t n;
-
-    for (;; list += n + 1) {
-        n = strcspn(list, ",");
-        if (n == strlen("back") && memcmp(list, "back", n) == 0)
-            return 1;
-        if (!list[n])
-            return 0;
-    }
-}
-
 static int
 parse_types(struct each_job *e, struct mpq_err *err)
 {
     e->back = strcmp(ev.each, "back") == 0;
     e->n_types = 1;
-    if (e->back)
-        return 0;
-    if (names_back(ev.each))
-        return mpq_fail(err, MPQ_EUSAGE, "--each back goes with no type");
-    return cli_types("--each", ev.each, e->types, &e->n_types, err);
+    return e->back ? 0 : cli_types("--each", ev.each, e->types, &e->n_types, err);
 }
 
 int

@@ -4,7 +4,6 @@
 
 #include "base/buf.h"
 #include "model/packcheck.h"
-#include "quant/imatrix.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,30 +11,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char *plan_path, *check_path, *imatrix_path, *config_dir, *pre;
+static const char *plan_path, *check_path, *config_dir, *pre;
 static int format, dry_run;
 
 static const struct cli_opt opts[] = {
     { 'p', "plan", CLI_STR, &plan_path, 0, 0, "PLAN",
       "types: mpq-alloc's table, or llama-quantize's lines" },
-    { 'm', "method", CLI_CHOICE, &pack.method, 0, 0, "rtn|hqq|awq|gptq",
+    { 'm', "method", CLI_CHOICE, &pack.how.method, 0, 0, ROUNDING_METHODS,
       "how to round; awq, gptq need -c or --hessian" },
-    { 0, "effort", CLI_CHOICE, &pack.effort, 0, 0, "fast|default|max",
+    { 0, "effort", CLI_CHOICE, &pack.how.effort, 0, 0, "fast|default|max",
       "how hard scales are searched for" },
     { 0, "salience", CLI_CHOICE, &pack.salience, 0, 0, "obs|square",
       "int3g128v: what a group gets its bits by" },
-    { 'c', "calib", CLI_STR, &pack.calib, 0, 0, "FILE",
+    { 'c', "calib", CLI_STR, &pack.how.calib, 0, 0, "FILE",
       "text to see what matrices are multiplied with" },
-    { 0, "ctx", CLI_U64, &pack.ctx, 1, 1 << 20, "N", "tokens of a sequence of it" },
-    { 0, "samples", CLI_U64, &pack.samples, 1, 1 << 30, "N",
+    { 0, "ctx", CLI_U64, &pack.how.ctx, 1, 1 << 20, "N", "tokens of a sequence of it" },
+    { 0, "samples", CLI_U64, &pack.how.samples, 1, 1 << 30, "N",
       "sequences of it at most" },
-    { 0, "hessian", CLI_STR, &pack.hessian, 0, 0, "FILE",
+    { 0, "hessian", CLI_STR, &pack.how.hessian, 0, 0, "FILE",
       "the same from mpq-stats -f hessian" },
-    { 0, "damp", CLI_DOUBLE, &pack.damping, 0, 10, "X",
+    { 0, "damp", CLI_DOUBLE, &pack.how.damping, 0, 10, "X",
       "of the Hessian's diagonal, added to it" },
     { 0, "resume", CLI_FLAG, &pack.resume, 0, 0, NULL,
       "keep finished layers in FILE.part, go on from them" },
-    { 0, "imatrix", CLI_STR, &imatrix_path, 0, 0, "FILE",
+    { 0, "imatrix", CLI_STR, &pack.how.imatrix, 0, 0, "FILE",
       "weigh the rounding by llama-imatrix's file" },
     { 'f', "format", CLI_CHOICE, &format, 0, 0,
       "auto|gguf|safetensors|fake|hf|compressed-tensors|gptq|gptq-v2",
@@ -73,9 +72,8 @@ static const struct cli_tool tool = {
 static void
 close_job(struct pack_job *j)
 {
-    pack_end_tuning(j);
-    free(j->importance);
-    mpq_imatrix_free(j->imatrix);
+    mpq_store_free(j->store);
+    rounding_free(&j->inputs);
     mpq_packfile_free(&j->file);
     free(j->types);
     mpq_plan_free(&j->plan);
@@ -86,7 +84,7 @@ close_job(struct pack_job *j)
 static int
 open_job(struct pack_job *j, const char *model, const char *plan, struct mpq_err *err)
 {
-    const char *const others[] = { imatrix_path, pack.calib, pack.hessian };
+    const char *const others[] = { pack.how.imatrix, pack.how.calib, pack.how.hessian };
     int n_stdin = !strcmp(plan, "-") + !strcmp(model, "-");
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
@@ -152,7 +150,7 @@ describe(const struct pack_job *j, struct mpq_buf *text)
 {
     mpq_buf_printf(text, "mpq-pack %s ", MPQ_VERSION);
     pack_describe_method(text);
-    mpq_buf_printf(text, "%s; model %s, id %s", imatrix_path ? " --imatrix" : "",
+    mpq_buf_printf(text, "%s; model %s, id %s", pack.how.imatrix ? " --imatrix" : "",
                    mpq_source_hparams(j->source)->name, j->layout.id);
 }
 
@@ -200,48 +198,6 @@ print_size(const struct pack_job *j, struct mpq_err *err)
     mpq_out_free(out);
     mpq_buf_free(&text);
     return rc;
-}
-
-/* Is the piece rounded, so that importance has a say? */
-static int
-is_rounded(const struct mpq_piece *p)
-{
-    return p->weight->is_matrix && !mpq_type_is_float(p->type) &&
-           !mpq_type_eq(p->type, p->weight->tensor.type);
-}
-
-/* Looks up every matrix that is rounded; those that the file does not know are told. */
-static int
-weigh(struct pack_job *j, struct mpq_err *err)
-{
-    const char *missing = NULL;
-    size_t n_missing = 0, n_found = 0;
-
-    if (mpq_imatrix_open(&j->imatrix, imatrix_path, err) < 0)
-        return -1;
-    if (pack_need_importance(j, err) < 0)
-        return -1;
-    for (size_t i = 0; i < j->file.n; i++) {
-        const struct mpq_weight *w = j->file.pieces[i].weight;
-        struct mpq_importance *x = &j->importance[i];
-        int found = mpq_imatrix_find(j->imatrix, w->name, w->rows, w->cols, &x->values,
-                                     &x->n_parts, err);
-        if (found < 0)
-            return -1;
-        if (!found)
-            x->values = NULL;
-        n_found += found > 0;
-        if (!found && is_rounded(&j->file.pieces[i]) && n_missing++ == 0)
-            missing = w->name;
-    }
-    if (n_found == 0)
-        return mpq_fail(err, MPQ_EDATA, "%s: knows no matrix of %s", imatrix_path,
-                        mpq_source_name(j->source));
-    if (n_missing)
-        cli_note("%s: does not know %zu matrices, which are rounded without weights"
-                 " (%s)",
-                 imatrix_path, n_missing, missing);
-    return 0;
 }
 
 static void
@@ -299,10 +255,10 @@ check_output(struct mpq_err *err)
 static int
 write_file(struct pack_job *j, struct mpq_err *err)
 {
-    struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.effort,
+    struct mpq_pack_options options = { .effort = (enum mpq_effort)pack.how.effort,
                                         .salience = (enum mpq_salience)pack.salience,
                                         .threads = (unsigned)cli.threads,
-                                        .encode = pack_encoder(),
+                                        .encode = rounding_encoder(&pack.how),
                                         .progress = on_progress };
     struct mpq_outdir *dir;
     struct mpq_out *out;
@@ -313,7 +269,7 @@ write_file(struct pack_job *j, struct mpq_err *err)
     note_requantized(j);
     if (pack_tune(j, err) < 0 || open_output(&dir, &out, err) < 0)
         return -1;
-    options.importance = j->importance; /* which the text may have given */
+    options.importance = j->inputs.importance; /* which the text may have given */
     if (j->store)
         options.encoded = mpq_store_all(j->store);
     options.progress_ctx = cli_bar_new("packing", j->file.size_bytes, "B");
@@ -359,7 +315,9 @@ pack_model(struct pack_job *j, const char *model, struct mpq_err *err)
         return -1;
     if (j->file.convert.note[0])
         cli_note("%s: %s", mpq_source_name(j->source), j->file.convert.note);
-    if (imatrix_path && weigh(j, err) < 0)
+    if (pack.how.imatrix &&
+        (mpq_imatrix_open(&j->inputs.imatrix, pack.how.imatrix, err) < 0 ||
+         rounding_weigh(&j->inputs, &pack.how, &j->file, j->source, err) < 0))
         return -1;
     return dry_run ? print_size(j, err) : write_file(j, err);
 }

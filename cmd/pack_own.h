@@ -2,20 +2,15 @@
 #ifndef MPQ_CMD_PACK_OWN_H
 #define MPQ_CMD_PACK_OWN_H
 
-#include "base/outdir.h"
-#include "model/calib.h"
-#include "model/plan.h"
-#include "model/tune.h"
-#include "quant/imatrix.h"
+#include "rounding.h"
 
-enum pack_method { PACK_RTN, PACK_HQQ, PACK_AWQ, PACK_GPTQ };
+#include "base/outdir.h"
+#include "model/plan.h"
 
 /* What the command line says about rounding. */
 struct pack_options {
-    int method, effort, salience, resume;
-    const char *calib, *hessian;
-    uint64_t ctx, samples;
-    double damping;
+    struct rounding how;
+    int salience, resume;
 };
 extern struct pack_options pack;
 
@@ -27,11 +22,7 @@ struct pack_job {
     struct mpq_plan plan;
     struct mpq_type *types; /* [mpq_source_count] */
     struct mpq_packfile file;
-    struct mpq_imatrix *imatrix;
-    struct mpq_importance *importance; /* [file.n], or NULL */
-    float *means;                      /* its values, where they are of a text */
-    struct mpq_calib calib;
-    struct mpq_hessian *hessian;
+    struct rounding_inputs inputs;
     struct mpq_store *store;
 };
 
@@ -39,14 +30,9 @@ struct pack_job {
 MPQ_MUST_CHECK int pack_check_options(struct mpq_err *err);
 /* "-m gptq --effort default --damp 0.01", for provenance. */
 void pack_describe_method(struct mpq_buf *text);
-/* How a row is encoded by itself. */
-mpq_encode_fn *pack_encoder(void);
-/* j->importance, none of it known. */
-MPQ_MUST_CHECK int pack_need_importance(struct pack_job *j, struct mpq_err *err);
 /* Reads the text or the Hessians and does what the method needs before rows can be
- * written: j->importance or j->store. */
+ * written: importance or j->store. */
 MPQ_MUST_CHECK int pack_tune(struct pack_job *j, struct mpq_err *err);
-void pack_end_tuning(struct pack_job *j);
 
 /* The folder of -o and its model.safetensors, for what mpq_pack_write gives. */
 MPQ_MUST_CHECK int
