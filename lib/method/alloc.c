@@ -1,3 +1,4 @@
+/* Making an allocation problem: types, units, and the choices of each. */
 #include "method/alloc.h"
 
 #include "method/alloc_own.h"
@@ -7,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NATIVE_GROUP = 128 }; /* of the native types offered when none is asked for */
 /* So many weights, of 64 bits each, in so many matrices: sums stay below 2^62. */
 static const uint64_t MAX_PARAMS = UINT64_C(1) << 40;
 enum { MAX_MATRICES = 1 << 16 };
@@ -16,27 +16,6 @@ static int
 no_memory(struct mpq_err *err)
 {
     return mpq_fail(err, MPQ_ENOMEM, "allocation: out of memory");
-}
-
-struct mpq_type *
-mpq_alloc_default_types(const struct mpq_rules *r, size_t *n)
-{
-    struct mpq_type *types = mpq_array(r->n_types + 8, sizeof *types);
-
-    *n = 0;
-    for (size_t i = 0; types && i < r->n_types; i++) {
-        struct mpq_type t = r->types[i].type;
-        if (!r->types[i].any_native) {
-            if (mpq_codec_writes(t))
-                types[(*n)++] = t;
-            continue;
-        }
-        t = MPQ_TYPE(MPQ_INT);
-        t.group = NATIVE_GROUP;
-        for (t.bits = 1; t.bits <= 8; t.bits++)
-            types[(*n)++] = t;
-    }
-    return types;
 }
 
 /* A type that was asked for is written, or somewhere there already. */
@@ -81,85 +60,6 @@ choose_types(struct mpq_alloc *a, struct mpq_err *err)
     for (size_t t = 0; t < a->n_types; t++)
         if (!mpq_type_is_ggml(a->types[t]))
             a->container = MPQ_CONTAINER_NATIVE;
-    return 0;
-}
-
-int
-mpq_alloc_offers(const struct mpq_alloc *a, size_t u, struct mpq_type t)
-{
-    uint64_t multiple;
-
-    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
-        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
-        enum mpq_legal legal =
-            mpq_rules_allow(a->rules, t, m->rows, m->cols, &multiple);
-        if (legal != MPQ_LEGAL &&
-            !(legal == MPQ_NOT_WRITTEN && mpq_type_eq(m->type, t)))
-            return 0;
-    }
-    return 1;
-}
-
-/* May all of unit U stay as it is? That nobody writes its type does not matter. */
-static int
-may_stay(const struct mpq_alloc *a, size_t u)
-{
-    uint64_t multiple;
-
-    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
-        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
-        enum mpq_legal legal =
-            mpq_rules_allow(a->rules, m->type, m->rows, m->cols, &multiple);
-        if (legal != MPQ_LEGAL && legal != MPQ_NOT_WRITTEN)
-            return 0;
-    }
-    return 1;
-}
-
-/* Is staying as it is a choice of unit U? For scores always; a table of damages, as
- * long as nothing is quantized, has the types that were to be compared. */
-static int
-offers_to_stay(const struct mpq_alloc *a, size_t u)
-{
-    int quantized = 0;
-
-    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
-        quantized |= !mpq_type_is_float(a->layout->matrices[a->units.member[k]].type);
-    if (a->listed ? !a->policy->keep : !a->damage->is_scores && !quantized)
-        return 0;
-    return may_stay(a, u);
-}
-
-struct mpq_type
-mpq_alloc_type(const struct mpq_alloc *a, uint32_t t, size_t i)
-{
-    return t < a->n_types ? a->types[t] : a->layout->matrices[i].type;
-}
-
-int
-mpq_alloc_too_wide(const struct mpq_alloc *a, size_t u, struct mpq_type t)
-{
-    uint64_t bytes, now = 0, then = 0;
-
-    if (a->listed || !may_stay(a, u))
-        return 0;
-    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++) {
-        const struct mpq_matrix *m = &a->layout->matrices[a->units.member[k]];
-        if (mpq_type_bytes(m->type, m->rows, m->cols, &bytes) < 0 ||
-            mpq_add_u64(now, bytes, &now) < 0 ||
-            mpq_type_bytes(t, m->rows, m->cols, &bytes) < 0 ||
-            mpq_add_u64(then, bytes, &then) < 0)
-            return 0;
-    }
-    return then > now;
-}
-
-int
-mpq_alloc_unmeasured(const struct mpq_alloc *a, size_t u, struct mpq_type t)
-{
-    for (size_t k = a->units.first[u]; k < a->units.first[u + 1]; k++)
-        if (mpq_damage_unmeasured(a->damage, a->units.member[k], t))
-            return 1;
     return 0;
 }
 
@@ -227,7 +127,8 @@ add_unit(struct mpq_alloc *a, size_t u, struct mpq_err *err)
             !mpq_alloc_too_wide(a, u, a->types[t]) &&
             !mpq_alloc_unmeasured(a, u, a->types[t]) && add_choice(a, u, t, err) < 0)
             return -1;
-    if (offers_to_stay(a, u) && add_choice(a, u, (uint32_t)a->n_types, err) < 0)
+    if (mpq_alloc_offers_to_stay(a, u) &&
+        add_choice(a, u, (uint32_t)a->n_types, err) < 0)
         return -1;
     a->first[u + 1] = a->n_choices;
     if (a->first[u + 1] == a->first[u])

@@ -33,7 +33,10 @@ void mpq_alloc_note_pins(struct mpq_alloc *a);
 void mpq_alloc_note_means(struct mpq_alloc *a);
 /* Is type T offered to unit U? */
 int mpq_alloc_offers(const struct mpq_alloc *a, size_t u, struct mpq_type t);
-/* Is it not, since layers were measured and U, a part of one, could take it alone? */
+/* Is staying as it is a choice of unit U? For scores always; a table of damages, as
+ * long as nothing is quantized, has the types that were to be compared. */
+int mpq_alloc_offers_to_stay(const struct mpq_alloc *a, size_t u);
+/* Is T not, since layers were measured and U, a part of one, could take it alone? */
 int mpq_alloc_unmeasured(const struct mpq_alloc *a, size_t u, struct mpq_type t);
 /* Does it take up more than U does now, and so restores nothing? Never when U cannot
  * stay as it is, or the types were asked for. */

@@ -4,7 +4,6 @@
 #include "base/buf.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,32 +26,6 @@ mpq_alloc_method_parse(const char *name, enum mpq_alloc_method *method)
         }
     }
     return -1;
-}
-
-const char *
-mpq_alloc_least(const struct mpq_alloc *a, uint64_t size, char text[64])
-{
-    double bits = mpq_alloc_in_bits(a, size), up = ceil(bits * 1e4) / 1e4;
-
-    if (a->by_size) {
-        snprintf(text, 64, "%" PRIu64, size);
-        return text;
-    }
-    /* four decimals that, given as -b, are enough */
-    if (mpq_alloc_bits_budget(a, up - 1e-4) >= size)
-        up -= 1e-4;
-    snprintf(text, 64, "%.6g", up);
-    return text;
-}
-
-const char *
-mpq_alloc_words(const struct mpq_alloc *a, uint64_t size, char text[64])
-{
-    char number[64];
-
-    snprintf(text, 64, a->by_size ? "%s bytes" : "%s bits",
-             mpq_alloc_least(a, size, number));
-    return text;
 }
 
 /* BYTES as "98.4 MB", "1.53 MB". */

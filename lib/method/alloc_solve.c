@@ -26,37 +26,10 @@ mpq_alloc_units(const struct mpq_alloc *a)
     return a->units.n;
 }
 
-uint64_t
-mpq_alloc_bits_budget(const struct mpq_alloc *a, double bits)
-{
-    double total = bits * (double)a->linear_params, whole = nearbyint(total);
-
-    /* A decimal such as 4.3 is no binary number: what is whole in decimals stays so. */
-    if (fabs(total - whole) > 1e-12 * total)
-        whole = floor(total);
-    return whole < 9e18 ? (uint64_t)whole : (uint64_t)9e18;
-}
-
 static struct mpq_knap
 problem(const struct mpq_alloc *a, uint64_t budget)
 {
     return (struct mpq_knap){ a->units.n, a->first, a->size, a->cost, budget, 0 };
-}
-
-void
-mpq_alloc_interval(const struct mpq_alloc *a, uint64_t *low, uint64_t *high)
-{
-    struct mpq_knap k = problem(a, 0);
-
-    *low = a->fixed_size + mpq_knap_min_size(&k);
-    const struct mpq_control c = { &k, a->error, a->params, a->type, a->n_types + 1 };
-    *high = a->fixed_size + mpq_control_most(&c);
-}
-
-double
-mpq_alloc_in_bits(const struct mpq_alloc *a, uint64_t size)
-{
-    return a->by_size ? (double)size : (double)size / (double)a->linear_params;
 }
 
 /* A MiB in what the budget counts. */
