@@ -42,9 +42,10 @@ check_ids(const struct calibmix_job *j, struct mpq_err *err)
         const char *line = mpq_tsv_meta(j->mix, k);
         if (!mpq_text_begins(line, "source "))
             continue;
-        const char *id = line + sizeof begin - 1;
-        if (!mpq_text_begins(line, begin) || strspn(id, "0123456789abcdef") != 16 ||
-            !mpq_text_begins(id + 16, middle))
+        const size_t n = sizeof begin - 1;
+        if (!mpq_text_begins(line, begin) ||
+            strspn(line + n, "0123456789abcdef") != 16 ||
+            !mpq_text_begins(line + n + 16, middle))
             return mpq_fail(err, MPQ_EDATA, "%s: ##%.200s: not ##%s(16 digits)%sFILE",
                             mpq_tsv_name(j->mix), line, begin, middle);
     }

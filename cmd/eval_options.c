@@ -4,7 +4,6 @@
 #include "method/probe.h"
 #include "method/probe_units.h"
 #include "method/report.h"
-#include "quant/codec.h"
 
 #include <inttypes.h>
 #include <string.h>

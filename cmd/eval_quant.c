@@ -41,6 +41,17 @@ is_probed(const struct each_job *e, const struct mpq_weight *w)
     return 0;
 }
 
+/* A type that W is rounded to in some probe, else the one that it has. */
+static struct mpq_type
+rounded_as(const struct each_job *e, const struct mpq_weight *w)
+{
+    for (size_t t = 0; t < e->n_types && is_probed(e, w); t++)
+        if (!mpq_type_is_float(e->types[t]) &&
+            !mpq_type_eq(e->types[t], w->tensor.type))
+            return e->types[t];
+    return w->tensor.type;
+}
+
 /* Importance: every weight is a piece, so that it is known by its number. */
 static int
 weigh(struct each_job *e, struct mpq_err *err)
@@ -55,7 +66,7 @@ weigh(struct each_job *e, struct mpq_err *err)
     for (size_t i = 0; i < file.n; i++) {
         const struct mpq_weight *w = mpq_source_weight(s, i);
         file.pieces[i].weight = w;
-        file.pieces[i].type = is_probed(e, w) ? e->types[0] : w->tensor.type;
+        file.pieces[i].type = rounded_as(e, w);
     }
     rc = rounding_weigh(&e->inputs, &ev.pack, &file, s, err);
     free(file.pieces);

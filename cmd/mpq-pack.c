@@ -237,13 +237,9 @@ check_output(struct mpq_err *err)
     struct mpq_outdir *dir;
     struct mpq_out *out;
     struct stat st;
-    const int there = cli.output && stat(cli.output, &st) == 0;
 
-    if (pack.resume && there && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-        return mpq_fail(err, MPQ_EUSAGE,
-                        "--resume takes -o FILE: %s is a pipe or a device", cli.output);
     /* who reads from a pipe would take the first close for the end */
-    if (there && S_ISFIFO(st.st_mode))
+    if (cli.output && stat(cli.output, &st) == 0 && S_ISFIFO(st.st_mode))
         return access(cli.output, W_OK) < 0 ? mpq_fail_errno(err, "%s", cli.output) : 0;
     if (open_output(&dir, &out, err) < 0)
         return -1;

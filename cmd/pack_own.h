@@ -31,7 +31,7 @@ MPQ_MUST_CHECK int pack_check_options(struct mpq_err *err);
 /* "-m gptq --effort default --damp 0.01", for provenance. */
 void pack_describe_method(struct mpq_buf *text);
 /* Reads the text or the Hessians and does what the method needs before rows can be
- * written: importance or j->store. */
+ * written: j->inputs.importance or j->store. */
 MPQ_MUST_CHECK int pack_tune(struct pack_job *j, struct mpq_err *err);
 
 /* The folder of -o and its model.safetensors, for what mpq_pack_write gives. */

@@ -4,13 +4,11 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
-#include "quant/gptq.h"
-#include "quant/hqq.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct pack_options pack = {
     .how = { ROUNDING_DEFAULTS, .method_option = "-m", .ctx_option = "ctx" },
@@ -19,10 +17,17 @@ struct pack_options pack = {
 int
 pack_check_options(struct mpq_err *err)
 {
+    struct stat st;
+
     if (rounding_check(&pack.how, err) < 0)
         return -1;
-    if (pack.resume && (!cli.output || !strcmp(cli.output, "-")))
+    if (!pack.resume)
+        return 0;
+    if (!cli.output || !strcmp(cli.output, "-"))
         return mpq_fail(err, MPQ_EUSAGE, "--resume takes -o FILE: it keeps FILE.part");
+    if (stat(cli.output, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+        return mpq_fail(err, MPQ_EUSAGE,
+                        "--resume takes -o FILE: %s is a pipe or a device", cli.output);
     return 0;
 }
 

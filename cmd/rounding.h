@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "model/calib.h"
 #include "model/tune.h"
+#include "quant/codec.h"
 #include "quant/gptq.h"
 #include "quant/imatrix.h"
 

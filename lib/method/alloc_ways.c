@@ -2,7 +2,6 @@
 #include "base/buf.h"
 #include "method/alloc_own.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* The smallest plan of the problem A with another policy or runtime; 0 if it has none.

@@ -229,15 +229,6 @@ new_task(struct mpq_task_list *l, const char *place, struct mpq_err *err)
     return &l->tasks[l->n++];
 }
 
-static const struct mpq_node *
-find_key(const struct mpq_node *map, const char *name)
-{
-    for (size_t i = 0; i < map->n; i++)
-        if (strcmp(map->keys[i], name) == 0)
-            return map->items[i];
-    return NULL;
-}
-
 static int
 take_task(struct reader *s, const struct mpq_node *node)
 {
@@ -258,7 +249,7 @@ take_task(struct reader *s, const struct mpq_node *node)
     if ((s->t->shots > 0) != (s->t->shots_from != NULL))
         return mpq_recipe_fail(s->r, node, s->err,
                                "shots and shots_from belong together");
-    if (find_key(node, "match") && find_key(node, "pattern"))
+    if (mpq_node_get(node, "match") && mpq_node_get(node, "pattern"))
         return mpq_recipe_fail(s->r, node, s->err, "match and pattern: one of them");
     if (!s->t->name)
         s->t->name = mpq_task_base_name(&s->l->strings, s->t->file);

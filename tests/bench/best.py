@@ -63,14 +63,21 @@ def digest(path):
 
 def hold_inputs(o, texts, tasks):
     """What WORK was begun with stays: its figures go by names alone."""
-    now = {"chunks": o.chunks, "model": digest(o.model), "calib": digest(o.calib)}
-    for path in [o.text, *texts, *tasks]:
-        now[os.path.basename(path)] = digest(path)
     path = os.path.join(o.work, "inputs.json")
     before = {}
     if os.path.exists(path):
         with open(path) as f:
             before = json.load(f)
+    elif os.path.exists(os.path.join(o.work, "measured.tsv")):
+        sys.exit(f"{o.work}: does not tell what it was begun with: give another folder")
+    os.makedirs(o.work, exist_ok=True)
+    now = {"number of chunks": o.chunks}
+    named = [("model", o.model), ("calib", o.calib)]
+    for key, file in named + [(os.path.basename(p), p) for p in (o.text, *texts, *tasks)]:
+        if not os.path.exists(file):
+            sys.exit(f"{file}: not there")
+        if now.setdefault(key, digest(file)) != digest(file):
+            sys.exit(f"{file}: another file has the name {key} here")
     for key in now.keys() & before.keys():
         if now[key] != before[key]:
             sys.exit(f"{o.work}: was begun with another {key}: give another folder")
@@ -240,12 +247,12 @@ def main():
     p.add_argument("--chunks", type=int, default=20)
     p.add_argument("-j", type=int, default=os.cpu_count())
     o = p.parse_args()
-    b = Bench(o)
     text = os.path.basename(o.text)
     o.calib = os.path.abspath(o.calib)
     texts = [o.text] + [t for t in o.texts.split(",") if t]
     tasks = [t for t in o.tasks.split(",") if t]
     hold_inputs(o, texts, tasks)
+    b = Bench(o)
     presets = [x for x in o.presets.split(",") if x]
     for name in presets:
         b.measure(name)

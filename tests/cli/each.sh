@@ -134,6 +134,9 @@ cp out probe
 truth blk.3.attn_v 'blk\.3\.attn_v' q4_0 "$model" $how -- -m gptq --hessian h.st --damp 0.05
 run 0 mpq-eval $how --each q2_k --imatrix i.gguf -l 4-4 "$model"; cp out probe
 truth blk.4 'blk\.4\..*' q2_k "$model" $how -- --imatrix i.gguf
+mpq-stats -c few.jsonl -f imatrix -l 0-0 -q "$model" >part.gguf 2>/dev/null
+run 0 mpq-eval --chunks 1 -x "$text" --each f16,q2_k --imatrix part.gguf -l 4-4 "$model"
+says "part.gguf: does not know 7 matrices"
 
 # Parts put together are the whole.
 how="--chunks 2 -x $text --each q2_k,q4_k --rest"

@@ -68,9 +68,9 @@ cp out moa.tsv
 run 0 mpq-score -m moa -w 3,7 ppl.tsv task.tsv; grep -v '^#' out >rows
 equal "" "$(grep -v '^#' moa.tsv | paste - rows | awk -F'\t' '{ d = $5 - $15; if (d * d > 1e-30) print }')" "-w 3,7 is beta 0.7"
 run 0 mpq-score -m moa --beta 1 ppl.tsv task.tsv; equal "0.125 0.05" "$(row 'blk.0 q4_0')"
-for q in rtn gptq; do sed "2i ##pack $q --effort default" task.tsv >$q.tsv; done
+for q in rtn gptq; do sed "2i ##pack $q effort=default" task.tsv >$q.tsv; done
 run 0 mpq-score -m moa --metric loss,em rtn.tsv gptq.tsv; one_line
-says "gptq.tsv: another quantizer than in rtn.tsv: ##pack gptq --effort default"
+says "gptq.tsv: another quantizer than in rtn.tsv: ##pack gptq effort=default"
 run 0 mpq-score -m moa --norm none ppl.tsv task.tsv; equal "1.6 0.294109" "$(row 'blk.0 q4_0')"
 run 0 mpq-score -m moa --metric kld,em ppl.tsv task.tsv; prints "metric=em"
 # one table in which two tasks have the metric: the first in the table, then the second
