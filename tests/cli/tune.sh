@@ -209,9 +209,12 @@ absent resumed.gguf.part
 # a finished layer that is not what it was is no part to go on from
 mpq-pack -q -p plan.tsv $long -c "$text" --resume -o hurt.gguf "$tiny" &
 pid=$!
-layers() { od -An -j11 -N1 -tu1 hurt.gguf.part 2>/dev/null | tr -d ' '; }
 n=0
-while [ $n -lt 600 ] && [ "$(layers)" = 0 -o -z "$(layers)" ]; do sleep 0.05; n=$((n + 1)); done
+while [ $n -lt 1200 ]; do # until a layer is finished
+    case $(od -An -j11 -N1 -tu1 hurt.gguf.part 2>/dev/null) in ''|*' 0') ;; *) break ;; esac
+    sleep 0.05; n=$((n + 1))
+done
+if [ $n -lt 1200 ]; then pass; else fail "no layer was finished"; fi
 kill -KILL $pid 2>/dev/null
 wait $pid 2>/dev/null
 mv hurt.gguf.part damaged.gguf.part
