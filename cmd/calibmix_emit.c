@@ -62,7 +62,7 @@ check_source(const struct calibmix_job *j, size_t i, struct mpq_err *err)
     snprintf(id, sizeof id, "source id=%016" PRIx64 " name=", j->texts[i].id);
     for (size_t k = 0; k < mpq_tsv_meta_count(j->mix); k++) {
         const char *line = mpq_tsv_meta(j->mix, k);
-        if (strlen(line) > strlen(id) && mpq_text_begins(line, "source id=") &&
+        if (mpq_text_begins(line, "source ") && /* as check_ids wants it */
             strcmp(line + strlen(id), j->names[i]) == 0 && !mpq_text_begins(line, id))
             return mpq_fail(err, MPQ_EDATA,
                             "%s: is not what it was when %s was made: find the mixture"

@@ -156,9 +156,7 @@ ev_check_options(const char *model, struct mpq_err *err)
         inputs += strcmp(ev.tasks.items[i], "-") == 0;
     inputs += ev.ref && strcmp(ev.ref, "-") == 0;
     inputs += ev.load && strcmp(ev.load, "-") == 0;
-    inputs += ev.pack.calib && strcmp(ev.pack.calib, "-") == 0;
-    inputs += ev.pack.hessian && strcmp(ev.pack.hessian, "-") == 0;
-    inputs += ev.pack.imatrix && strcmp(ev.pack.imatrix, "-") == 0;
+    inputs += rounding_n_stdin(&ev.pack);
     if (inputs > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input ('-') is taken %zu times",
                         inputs);

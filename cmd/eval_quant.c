@@ -45,7 +45,7 @@ is_probed(const struct each_job *e, const struct mpq_weight *w)
 static struct mpq_type
 rounded_as(const struct each_job *e, const struct mpq_weight *w)
 {
-    for (size_t t = 0; t < e->n_types && is_probed(e, w); t++)
+    for (size_t t = 0, n = is_probed(e, w) ? e->n_types : 0; t < n; t++)
         if (!mpq_type_is_float(e->types[t]) &&
             !mpq_type_eq(e->types[t], w->tensor.type))
             return e->types[t];

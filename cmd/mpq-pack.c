@@ -84,11 +84,9 @@ close_job(struct pack_job *j)
 static int
 open_job(struct pack_job *j, const char *model, const char *plan, struct mpq_err *err)
 {
-    const char *const others[] = { pack.how.imatrix, pack.how.calib, pack.how.hessian };
-    int n_stdin = !strcmp(plan, "-") + !strcmp(model, "-");
+    const size_t n_stdin =
+        rounding_n_stdin(&pack.how) + !strcmp(plan, "-") + !strcmp(model, "-");
 
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        n_stdin += others[i] && !strcmp(others[i], "-");
     if (n_stdin > 1)
         return mpq_fail(err, MPQ_EUSAGE, "standard input is asked for twice");
     if (mpq_source_open(&j->source, model, config_dir, err) < 0 ||

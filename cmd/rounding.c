@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *
 rounding_name(const struct rounding *r)
@@ -32,6 +33,17 @@ rounding_serves(const struct rounding *r, struct mpq_type t)
     if (r->method == ROUND_HQQ)
         return mpq_hqq_serves(t);
     return r->method == ROUND_GPTQ ? mpq_grid_of(t, &grid) : 1;
+}
+
+size_t
+rounding_n_stdin(const struct rounding *r)
+{
+    const char *const files[] = { r->calib, r->hessian, r->imatrix };
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        n += files[i] && strcmp(files[i], "-") == 0;
+    return n;
 }
 
 int

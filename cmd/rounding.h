@@ -41,6 +41,8 @@ const char *rounding_name(const struct rounding *r);
 int rounding_sees_inputs(const struct rounding *r);
 /* Does the method serve matrices of type T? If not they are rounded by rtn. */
 int rounding_serves(const struct rounding *r, struct mpq_type t);
+/* How many of its files are standard input. */
+size_t rounding_n_stdin(const struct rounding *r);
 /* Options that do not go together. */
 MPQ_MUST_CHECK int rounding_check(const struct rounding *r, struct mpq_err *err);
 /* The damping, with as many digits as it takes to read it back. */

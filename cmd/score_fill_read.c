@@ -4,7 +4,6 @@
 
 #include "base/buf.h"
 #include "base/index.h"
-#include "base/text.h"
 #include "quant/codec.h"
 
 #include <math.h>
@@ -224,37 +223,24 @@ make_arrays(struct fill_job *j, struct mpq_err *err)
     return 0;
 }
 
-/* The word behind KEY in T's first ## line that begins with LINE, or NULL. */
-static const char *
-word_in(const struct mpq_tsv *t, const char *line, const char *key)
-{
-    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++) {
-        const char *text = mpq_tsv_meta(t, i);
-        const char *at = mpq_text_begins(text, line) ? strstr(text, key) : NULL;
-        if (at)
-            return at + strlen(key);
-    }
-    return NULL;
-}
-
 /* Are the probes of the model that DAMAGE is of, or, given back, of what was made of it?
  * And without what DAMAGE has apart, the rounding of inputs? */
 static int
 check_kin(const struct fill_job *j, struct mpq_err *err)
 {
     const struct mpq_tsv *cheap = j->cheap.all[0];
-    const char *id = word_in(cheap, "file ", " model_id=");
+    const char *id = score_word_in(cheap, "file ", " model_id=");
     const int has_inputs = mpq_tsv_find(cheap, "inputs") >= 0;
 
     for (size_t i = 0; i < j->probes.n; i++) {
         const struct mpq_tsv *t = j->probes.all[i];
-        const int back = word_in(t, "pack back", "back") != NULL;
-        const char *of = word_in(t, back ? "ref " : "model ", "id=");
+        const int back = score_word_in(t, "pack back", "back") != NULL;
+        const char *of = score_word_in(t, back ? "ref " : "model ", "id=");
         if (id && of && strcspn(id, " ") == strcspn(of, " ") &&
             strncmp(id, of, strcspn(id, " ")) != 0)
             return mpq_fail(err, MPQ_EDATA, "%s: of another model than %s",
                             mpq_tsv_name(t), mpq_tsv_name(cheap));
-        if (has_inputs && word_in(t, "pack ", " int8"))
+        if (has_inputs && score_word_in(t, "pack ", " int8"))
             return mpq_fail(err, MPQ_EDATA,
                             "%s: probes with --int8, which have the rounding of inputs"
                             " in them that %s has apart",

@@ -49,8 +49,9 @@ MPQ_MUST_CHECK int score_one_model(const struct score_tables *t, struct mpq_err 
 MPQ_MUST_CHECK int
 score_one_whole(struct mpq_tsv *const *tables, size_t n, struct mpq_err *err);
 void score_free(struct score_tables *t);
-/* The line that tells how T's units were rounded, "pack gptq ...", NULL for none. */
-const char *score_quantizer(const struct mpq_tsv *t);
+/* What stands behind KEY in T's first ## line that begins with LINE and has it, or
+ * NULL. */
+const char *score_word_in(const struct mpq_tsv *t, const char *line, const char *key);
 /* What the model of T is called, "" when that is not known. */
 const char *score_model(const struct score_tables *t);
 /* Writes the output, a table of KIND with what T passes on: PUT adds to W all between

@@ -331,15 +331,18 @@ put_all(const void *job, struct mpq_tsv_writer *w, struct mpq_err *err)
 static void
 say_quantizers(const struct score_tables *t)
 {
-    const struct mpq_tsv *first = NULL;
+    const struct mpq_tsv *of = NULL;
+    const char *first = NULL;
 
     for (size_t i = 0; i < t->n; i++) {
-        const char *here = score_quantizer(t->all[i]);
-        if (here && !first)
-            first = t->all[i];
-        else if (here && strcmp(here, score_quantizer(first)) != 0)
-            cli_note("%s: another quantizer than in %s: ##%s", mpq_tsv_name(t->all[i]),
-                     mpq_tsv_name(first), here);
+        const char *here = score_word_in(t->all[i], "pack ", "pack ");
+        if (here && !first) {
+            first = here;
+            of = t->all[i];
+        } else if (here && strcmp(here, first) != 0) {
+            cli_note("%s: another quantizer than in %s: ##pack %s",
+                     mpq_tsv_name(t->all[i]), mpq_tsv_name(of), here);
+        }
     }
 }
 

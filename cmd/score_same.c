@@ -60,11 +60,14 @@ static const struct kind {
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
 const char *
-score_quantizer(const struct mpq_tsv *t)
+score_word_in(const struct mpq_tsv *t, const char *line, const char *key)
 {
-    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++)
-        if (mpq_text_begins(mpq_tsv_meta(t, i), "pack "))
-            return mpq_tsv_meta(t, i);
+    for (size_t i = 0; i < mpq_tsv_meta_count(t); i++) {
+        const char *text = mpq_tsv_meta(t, i);
+        const char *at = mpq_text_begins(text, line) ? strstr(text, key) : NULL;
+        if (at)
+            return at + strlen(key);
+    }
     return NULL;
 }
 

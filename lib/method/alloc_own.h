@@ -27,6 +27,8 @@ struct mpq_alloc {
     struct mpq_buf notes;
 };
 
+/* The choices, for the solver, with a BUDGET that a->fixed_size is not part of. */
+struct mpq_knap mpq_alloc_knap(const struct mpq_alloc *a, uint64_t budget);
 /* Fills a->notes. */
 void mpq_alloc_note_types(struct mpq_alloc *a);
 void mpq_alloc_note_pins(struct mpq_alloc *a);

@@ -17,10 +17,16 @@ mpq_alloc_bits_budget(const struct mpq_alloc *a, double bits)
     return whole < 9e18 ? (uint64_t)whole : (uint64_t)9e18;
 }
 
+struct mpq_knap
+mpq_alloc_knap(const struct mpq_alloc *a, uint64_t budget)
+{
+    return (struct mpq_knap){ a->units.n, a->first, a->size, a->cost, budget, 0 };
+}
+
 void
 mpq_alloc_interval(const struct mpq_alloc *a, uint64_t *low, uint64_t *high)
 {
-    const struct mpq_knap k = { a->units.n, a->first, a->size, a->cost, 0, 0 };
+    const struct mpq_knap k = mpq_alloc_knap(a, 0);
 
     *low = a->fixed_size + mpq_knap_min_size(&k);
     const struct mpq_control c = { &k, a->error, a->params, a->type, a->n_types + 1 };

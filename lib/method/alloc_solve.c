@@ -26,12 +26,6 @@ mpq_alloc_units(const struct mpq_alloc *a)
     return a->units.n;
 }
 
-static struct mpq_knap
-problem(const struct mpq_alloc *a, uint64_t budget)
-{
-    return (struct mpq_knap){ a->units.n, a->first, a->size, a->cost, budget, 0 };
-}
-
 /* A MiB in what the budget counts. */
 static uint64_t
 one_mib(const struct mpq_alloc *a)
@@ -191,7 +185,7 @@ mpq_alloc_solve(const struct mpq_alloc *a, enum mpq_alloc_method method,
     mpq_alloc_interval(a, &low, &high);
     if (budget < low)
         return no_fit(a, budget, err);
-    struct mpq_knap k = problem(a, budget - a->fixed_size);
+    struct mpq_knap k = mpq_alloc_knap(a, budget - a->fixed_size);
     p.pick = r->pick = mpq_array(a->units.n, sizeof *r->pick);
     if (!r->pick)
         return no_memory(err);
@@ -216,7 +210,7 @@ int
 mpq_alloc_price(const struct mpq_alloc *a, struct mpq_alloc_result *r,
                 struct mpq_err *err)
 {
-    struct mpq_knap k = problem(a, r->budget - a->fixed_size + one_mib(a));
+    struct mpq_knap k = mpq_alloc_knap(a, r->budget - a->fixed_size + one_mib(a));
     struct mpq_knap_plan p = { .pick = mpq_array(a->units.n, sizeof *p.pick) };
     int rc = 0;
 

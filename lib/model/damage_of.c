@@ -49,15 +49,17 @@ mpq_damage_unmeasured(const struct mpq_damage *d, size_t i, struct mpq_type type
     return !mpq_type_fits(type, d->units[d->group[i]].cols);
 }
 
-/* Adds SHARE of unit U's figure for type J; -1 when there is none. */
+/* Adds SHARE of unit U's figure for type J; -1 when there is none: *missing is U. */
 static int
 add_pair(const struct mpq_damage *d, size_t u, size_t j, double share, double *damage,
-         double *se)
+         double *se, const char **missing)
 {
     double value = j < d->n_types ? d->damage[u * d->n_types + j] : NAN;
 
-    if (isnan(value))
+    if (isnan(value)) {
+        *missing = d->units[u].name;
         return -1;
+    }
     *damage += share * value;
     *se += share * d->se[u * d->n_types + j];
     return 0;
@@ -81,31 +83,20 @@ share_of_group(const struct mpq_damage *d, size_t i, size_t j)
     return params / (group->params - kept);
 }
 
-/* The sum of the rows that are about matrix I; -1 when one of them is missing. */
+/* The sum of the rows that are about matrix I; -1 when one is missing: *missing is its
+ * unit. */
 static int
-add_rows(const struct mpq_damage *d, size_t i, size_t j, double *damage, double *se)
+add_rows(const struct mpq_damage *d, size_t i, size_t j, double *damage, double *se,
+         const char **missing)
 {
-    if (d->own[i] != SIZE_MAX && add_pair(d, d->own[i], j, 1, damage, se) < 0)
+    if (d->own[i] != SIZE_MAX && add_pair(d, d->own[i], j, 1, damage, se, missing) < 0)
         return -1;
     if (used_twice(d, i) && d->second != SIZE_MAX &&
-        add_pair(d, d->second, j, 1, damage, se) < 0)
+        add_pair(d, d->second, j, 1, damage, se, missing) < 0)
         return -1;
     if (d->own[i] != SIZE_MAX || d->group[i] == SIZE_MAX)
         return 0;
-    return add_pair(d, d->group[i], j, share_of_group(d, i, j), damage, se);
-}
-
-/* The unit whose row for type J add_rows did not find. */
-static const char *
-missing_unit(const struct mpq_damage *d, size_t i, size_t j)
-{
-    double damage = 0, se = 0;
-
-    if (d->own[i] == SIZE_MAX && d->group[i] != SIZE_MAX)
-        return d->units[d->group[i]].name;
-    if (d->own[i] != SIZE_MAX && add_pair(d, d->own[i], j, 1, &damage, &se) < 0)
-        return d->units[d->own[i]].name;
-    return "output";
+    return add_pair(d, d->group[i], j, share_of_group(d, i, j), damage, se, missing);
 }
 
 static int
@@ -115,17 +106,18 @@ measured(const struct mpq_damage *d, size_t i, struct mpq_type type, double *dam
     const struct mpq_matrix *m = &d->layout->matrices[i];
     const double params = (double)m->rows * (double)m->cols;
     const size_t j = find_type(d, type);
+    const char *missing = NULL;
     char name[MPQ_TYPE_NAME_MAX];
 
     mpq_type_name(type, name);
-    int rc = add_rows(d, i, j, damage, se);
+    int rc = add_rows(d, i, j, damage, se, &missing);
     if (is_present(d, i, type) && (rc < 0 || !mpq_damage_has(d, i))) {
         *damage = *se = 0;
         return 0;
     }
     if (rc < 0)
-        return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file,
-                        missing_unit(d, i, j), name);
+        return mpq_fail(err, MPQ_EDATA, "%s: no row for unit %s, %s", d->file, missing,
+                        name);
     if (mpq_damage_has(d, i))
         return 0;
     if (j == d->n_types || isnan(d->mean[j]))

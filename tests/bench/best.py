@@ -76,7 +76,8 @@ def hold_inputs(o, texts, tasks):
     for key, file in named + [(os.path.basename(p), p) for p in (o.text, *texts, *tasks)]:
         if not os.path.exists(file):
             sys.exit(f"{file}: not there")
-        if now.setdefault(key, digest(file)) != digest(file):
+        this = digest(file)
+        if now.setdefault(key, this) != this:
             sys.exit(f"{file}: another file has the name {key} here")
     for key in now.keys() & before.keys():
         if now[key] != before[key]:
@@ -89,7 +90,6 @@ def hold_inputs(o, texts, tasks):
 class Bench:
     def __init__(self, o):
         self.o = o
-        os.makedirs(o.work, exist_ok=True)
         self.table = os.path.join(o.work, "measured.tsv")
         self.rows = {}
         self.imatrix = os.path.join(o.work, "imatrix.gguf")
